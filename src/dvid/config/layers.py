@@ -152,6 +152,7 @@ class _FileReader:
         self.given: dict[Address, Given] = {}
         self.tables: dict[tuple[str, str], str] = {}
         self.warnings: list[str] = []
+        self.seen: set[str] = set()
 
     def read_table(self, name: str, content: object) -> None:
         known = [*TABLES, *reference.TABLES, "mutations", "auth"]
@@ -161,6 +162,9 @@ class _FileReader:
             hint = f" (it belongs under [{owners[0]}])" if owners else did_you_mean(name, known)
             raise ConfigError(f"{self.label}: unknown table or key {shown(name)}{hint}")
         found = self._table(table, content)
+        if table in self.seen:
+            raise ConfigError(f"{self.label}: the table [{table}] is given twice, in different spelling")
+        self.seen.add(table)
         if table in SINGLE_TABLES:
             ignored = reference.SERVER_KEYS if table == "server" else {}
             self._read_keys(table, "", found, keys_of(table) + (["rwmode"] if table == "server" else []), ignored)

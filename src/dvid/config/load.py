@@ -47,7 +47,7 @@ def load_config(
         tables.setdefault((table, name), {})[key] = value
     stores = {name: keys for (table, name), keys in tables.items() if table == "store"}
     backends = {name: keys for (table, name), keys in tables.items() if table == "backend"}
-    default = _default_store(stores, backends, data, environ, next(iter(labels.values()), "").rpartition(": ")[0])
+    default = _default_store(stores, backends, data, environ, values.one_line(path or "command line"))
     made_stores = tuple(_build(Store, stores[name], labels.get(("store", name), ""), name) for name in sorted(stores))
     made_backends = {what: _build(Backend, keys, labels["backend", what], what) for what, keys in backends.items()}
     _check_stores(made_stores, stores)

@@ -223,7 +223,9 @@ def whole(minimum: int, maximum: int) -> Kind[int]:
         _fits(minimum <= value <= maximum)
         return value
 
-    return Kind("number", f"a whole number from {minimum} to {maximum}", parse, _whole_from_text)
+    return Kind(
+        f"number, {minimum} to {maximum}", f"a whole number from {minimum} to {maximum}", parse, _whole_from_text
+    )
 
 
 def size(minimum: int = 1) -> Kind[int]:

@@ -1,0 +1,5 @@
+"""Prints `docs/configuration.md`: python -m dvid.config."""
+
+from dvid.config.document import document
+
+print(document(), end="")
