@@ -299,10 +299,13 @@ def test_switched_on_authorization_of_the_reference_is_refused(refusal):
         assert f'auth.{key} = "token": expected "none": checking users is not supported yet' in line
 
 
-def test_rwmode_never_overrules_a_wish_and_fullwrite_is_refused(load, refusal):
+def test_rwmode_readonly_is_read_only_and_fullwrite_is_refused(load, refusal):
     assert load('[server]\nrwmode = "readonly"\n').server.read_only
     assert not load('[server]\nrwmode = ""\n').server.read_only
     assert load('[server]\nrwmode = ""\nreadOnly = true\n').server.read_only
+    assert not load('[server]\nrwmode = "readonly"\n', {"server.readOnly": False}).server.read_only
+    line = refusal('[server]\nrwmode = "readonly"\nreadOnly = false\n')
+    assert 'server.readOnly = false: expected true, or no rwmode = "readonly" beside it' in line
     assert 'rwmode = "fullwrite": expected "readonly" or ""' in refusal('[server]\nrwmode = "fullwrite"\n')
 
 

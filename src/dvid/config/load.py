@@ -128,13 +128,21 @@ def _value(setting: Setting, given: Given) -> Any:
 
 
 def _read_only(keys: dict[str, Given], rwmode: Given | None) -> dict[str, Given]:
-    """The keys of [server] with `rwmode` of the reference taken in. A wish for read-only is never overruled by it."""
+    """The keys of [server] with the `rwmode` of a file of the reference taken in."""
     if rwmode is None:
         return keys
     if rwmode.value == "fullwrite":
         refuse(rwmode.label, rwmode.value, '"readonly" or "": committed nodes are never written to')
     if rwmode.value not in ("", "readonly"):
         refuse(rwmode.label, rwmode.value, '"readonly" or ""')
+    stated = keys.get("readOnly")
+    if (
+        rwmode.value
+        and stated
+        and stated.value is False
+        and stated.label == rwmode.label.removesuffix("rwmode") + "readOnly"
+    ):
+        refuse(stated.label, stated.value, 'true, or no rwmode = "readonly" beside it')
     return {"readOnly": rwmode._replace(value=True), **keys} if rwmode.value else keys
 
 
