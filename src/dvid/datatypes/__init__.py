@@ -1,0 +1,1 @@
+"""One package for each datatype: its settings, its operations, its routes."""

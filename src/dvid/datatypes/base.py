@@ -1,0 +1,191 @@
+"""What every datatype declares of itself, and how it is found by name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from dvid.errors import BadRequest
+from dvid.routes import Route
+from dvid.versions.records import InstanceRecord
+from dvid.versions.view import View
+
+
+class Options:
+    """The settings given for a new instance: names in any case, values text or JSON. What is not taken is refused."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = {name.lower(): (name, value) for name, value in given.items()}
+
+    def take(self, name: str, default: str | None = None) -> str | None:
+        """A setting as text, or the default."""
+        _, value = self._given.pop(name.lower(), (name, default))
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int | float):
+            return repr(value)
+        if isinstance(value, list) and all(isinstance(v, str | int | float) for v in value):
+            return ",".join(str(v) for v in value)
+        raise BadRequest(f"{name}: text or a number was expected, not {value!r}")
+
+    def numbers(self, name: str, default: tuple[float, ...], count: int = 3) -> tuple[float, ...]:
+        """A setting of several numbers, like "32,32,32"."""
+        text = self.take(name)
+        if text is None:
+            return default
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count or not all(abs(value) < 1e15 for value in values):
+            raise BadRequest(f"{name}: {count} numbers separated by commas were expected, not {text!r}")
+        return values
+
+    def integers(self, name: str, default: tuple[int, ...], count: int = 3) -> tuple[int, ...]:
+        """A setting of several whole numbers."""
+        values = self.numbers(name, default, count)
+        if any(value != int(value) for value in values):
+            raise BadRequest(f"{name}: whole numbers were expected, not {values}")
+        return tuple(int(value) for value in values)
+
+    def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
+        """A setting of one whole number."""
+        text = self.take(name)
+        if text is None:
+            return default
+        try:
+            value = int(text)
+        except ValueError:
+            raise BadRequest(f"{name}: a whole number was expected, not {text!r}") from None
+        if not minimum <= value <= maximum:
+            raise BadRequest(f"{name}: a number from {minimum} to {maximum} was expected, not {value}")
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A setting that is true or false."""
+        text = self.take(name)
+        if text is None:
+            return default
+        lowered = text.lower()
+        if lowered in ("true", "1", "on"):
+            return True
+        if lowered in ("false", "0", "off"):
+            return False
+        raise BadRequest(f"{name}: true or false was expected, not {text!r}")
+
+    def finish(self) -> None:
+        """Refuse what nobody took.
+
+        Raises:
+            BadRequest: a setting is unknown.
+        """
+        if self._given:
+            names = ", ".join(sorted(name for name, _ in self._given.values()))
+            raise BadRequest(f"unknown settings for this type of data: {names}")
+
+
+def _nothing(_: View) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Datatype:
+    """A kind of data that instances can hold."""
+
+    name: str
+    about: str
+    """What it is for, in a sentence or two."""
+    configure: Callable[[Options], dict[str, Any]]
+    """Takes its settings from the options of a new instance and gives what the instance's record keeps."""
+    settings_about: Mapping[str, str]
+    """Each setting and what it means."""
+    extended: Callable[[View], dict[str, Any]] = _nothing
+    """The "Extended" part of an instance's info."""
+    beside: Callable[[View], dict[str, Any]] = _nothing
+    """What an info has beside "Base" and "Extended"."""
+    routes: tuple[Route, ...] = ()
+    compression: str = "lz4"
+    """Compression of instances that don't name one."""
+    version: str = "1.0"
+    served: bool = True
+    """False for types that can be made and described, but whose data is not served yet."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@cache
+def datatypes() -> Mapping[str, Datatype]:
+    """All datatypes by name: each package in this folder names its own in `DATATYPES`."""
+    import dvid.datatypes
+
+    found: dict[str, Datatype] = {}
+    for module in pkgutil.iter_modules(dvid.datatypes.__path__, "dvid.datatypes."):
+        if module.ispkg:
+            for datatype in importlib.import_module(module.name).DATATYPES:
+                found[datatype.name] = datatype
+    return dict(sorted(found.items()))
+
+
+def datatype(name: str) -> Datatype:
+    """The datatype of that name.
+
+    Raises:
+        BadRequest: there is none.
+    """
+    try:
+        return datatypes()[name]
+    except KeyError:
+        raise BadRequest(f"there is no type of data named {name!r}; the types are {', '.join(datatypes())}") from None
+
+
+# ---- info ---------------------------------------------------------------------------------------
+
+_COMPRESSION_NAMES = {
+    "none": "No compression",
+    "lz4": "LZ4 compression",
+    "gzip": "gzip compression",
+    "snappy": "Snappy compression",
+    "jpeg": "jpeg compression",
+}
+
+
+def checked_compression(text: str) -> str:
+    """A compression setting like "lz4" or "jpeg:80", if it is one.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    kind, colon, level = text.lower().partition(":")
+    if kind not in _COMPRESSION_NAMES or (colon and not (level.lstrip("-").isdigit() and -1 <= int(level) <= 100)):
+        raise BadRequest(
+            f"Compression: one of {', '.join(_COMPRESSION_NAMES)}, with an optional :level, was expected, not {text!r}"
+        )
+    return kind + colon + level
+
+
+def describe(view: View) -> dict[str, Any]:
+    """The info of an instance, in the layout of the reference server."""
+    instance: InstanceRecord = view.instance
+    kind = datatype(instance.typename)
+    compression, _, level = instance.compression.partition(":")
+    base = {
+        "TypeName": instance.typename,
+        "TypeURL": f"dvid/datatypes/{instance.typename}",
+        "TypeVersion": kind.version,
+        "DataUUID": instance.data_uuid,
+        "Name": instance.name,
+        "RepoUUID": instance.created_uuid,
+        "Compression": f"{_COMPRESSION_NAMES[compression]}, level {level or -1}",
+        "Checksum": "No checksum",
+        "Syncs": list(instance.syncs),
+        "Versioned": instance.versioned,
+        "KVStore": "lmdb",
+        "LogStore": "lmdb",
+        "Tags": instance.tags,
+    }
+    return {"Base": base, "Extended": kind.extended(view), **kind.beside(view)}

@@ -1,0 +1,1 @@
+"""The HTTP server: routing, limits, access; its handlers are thin."""

@@ -1,0 +1,44 @@
+"""Requests to data instances: /api/node/{selector}/{name}/..."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from dvid.datatypes.base import datatype
+from dvid.datatypes.common import COMMON_ROUTES
+from dvid.errors import LockedNode, NotFound, NotServed
+from dvid.http.routing import Match, Table
+
+
+@cache
+def table(typename: str) -> Table:
+    """The routes of a datatype's instances."""
+    kind = datatype(typename)
+    own = {(route.method, path) for route in kind.routes for path in route.expanded()}
+    common = [route for route in COMMON_ROUTES if (route.method, route.path) not in own]
+    return Table((*kind.routes, *common), f"{typename} data")
+
+
+def match(typename: str, method: str, path: str, options: Mapping[str, str | list[str]], *, locked: bool) -> Match:
+    """The route for a request to an instance of a type.
+
+    Raises:
+        LockedNode: it would write to a committed node.
+        NotServed: the type is known, but its data is not served.
+        NotFound, MethodNotAllowed, BadRequest: as `Table.match`.
+    """
+    kind = datatype(typename)
+    try:
+        found = table(typename).match(method, path, options)
+    except NotFound:
+        if kind.served:
+            raise
+        if locked and method in ("POST", "DELETE"):
+            raise LockedNode("the node is committed: write to a child of it") from None
+        raise NotServed(
+            f"this version of the service keeps {typename} instances, but does not serve their data yet"
+        ) from None
+    if found.route.writes and found.route.of_node and locked:
+        raise LockedNode("the node is committed: write to a child of it (POST .../newversion or .../branch)")
+    return found

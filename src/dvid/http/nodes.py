@@ -1,0 +1,140 @@
+"""Requests to nodes: /api/node/{selector}/... where no data instance is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dvid.errors import BadRequest
+from dvid.http.calls import NodeRequest
+from dvid.http.repositories import text_field, text_list
+from dvid.routes import JSON, TEXT, Reply, Route, json_reply
+from dvid.storage.protocol import Transaction
+from dvid.versions import repos
+from dvid.versions.catalogue import Directory
+from dvid.versions.records import NodeRecord
+
+T = TypeVar("T")
+
+
+def get_note(call: NodeRequest) -> Reply:
+    """Answer the note."""
+    with call.database.read() as (snapshot, directory):
+        return json_reply({"note": directory.node(snapshot, call.selector).record.note})
+
+
+def post_note(call: NodeRequest) -> Reply:
+    """Replace the note."""
+    note = text_field(call.json_object(), "note")
+    if note is None:
+        raise BadRequest('a note is needed: {"note": "..."}')
+    _on_node(call, lambda tx, node: repos.set_note(tx, node, note, unlocked=call.admin))
+    return Reply(b"", TEXT)
+
+
+def get_log(call: NodeRequest) -> Reply:
+    """Answer the log."""
+    with call.database.read() as (snapshot, directory):
+        return json_reply({"log": repos.read_log(snapshot, directory.node(snapshot, call.selector).record)})
+
+
+def post_log(call: NodeRequest) -> Reply:
+    """Append to the log."""
+    lines = text_list(call.json_object(), "log")
+    _on_node(call, lambda tx, node: repos.add_to_log(tx, node, lines, unlocked=call.admin))
+    return Reply(b"", TEXT)
+
+
+def get_status(call: NodeRequest) -> Reply:
+    """Tell whether the node is committed."""
+    with call.database.read() as (snapshot, directory):
+        return json_reply({"Locked": directory.node(snapshot, call.selector).record.locked})
+
+
+def post_commit(call: NodeRequest) -> Reply:
+    """Commit the node."""
+    body = call.json()
+    if not isinstance(body, dict):
+        raise BadRequest('a JSON object was expected: {"note": "...", "log": ["..."]}, or {}')
+    note, lines = text_field(body, "note") or "", text_list(body, "log", required=False)
+
+    def commit(transaction: Transaction, node: NodeRecord) -> str:
+        repos.commit(transaction, node, note=note, log=lines)
+        return node.uuid
+
+    return json_reply({"committed": _on_node(call, commit)})
+
+
+def post_newversion(call: NodeRequest) -> Reply:
+    """Make a child on the same branch."""
+    body = call.json_object()
+    note, uuid = text_field(body, "note") or "", text_field(body, "uuid")
+    child = _on_node(call, lambda tx, node: repos.new_version(tx, node, note=note, uuid=uuid or None))
+    return json_reply({"child": child.uuid})
+
+
+def post_branch(call: NodeRequest) -> Reply:
+    """Make a child on a new branch."""
+    body = call.json_object()
+    name, note, uuid = text_field(body, "branch") or "", text_field(body, "note") or "", text_field(body, "uuid")
+    child = _on_node(call, lambda tx, node: repos.branch(tx, node, name=name, note=note, uuid=uuid or None))
+    return json_reply({"child": child.uuid})
+
+
+def post_tag(call: NodeRequest) -> Reply:
+    """Name the node."""
+    body = call.json_object()
+    name, note = text_field(body, "tag") or "", text_field(body, "note") or ""
+    child = _on_node(call, lambda tx, node: repos.tag(tx, node, name=name, note=note))
+    return json_reply({"child": child.uuid})
+
+
+def _on_node(call: NodeRequest, operation: Callable[[Transaction, NodeRecord], T]) -> T:
+    def run(transaction: Transaction, directory: Directory) -> T:
+        return operation(transaction, directory.node(transaction, call.selector).record)
+
+    return call.database.transact(run)
+
+
+def _route(method: str, path: str, handler: Any, about: str, body: str = "", answers: str = JSON) -> Route:
+    return Route(method, path, handler, about, body=body, answers=answers, writes=method == "POST")
+
+
+ROUTES = (
+    _route("GET", "/note", get_note, "Answer the node's note."),
+    _route("POST", "/note", post_note, "Replace the node's note.", 'A JSON object: {"note": "..."}.', TEXT),
+    _route("GET", "/log", get_log, "Answer the node's log."),
+    _route(
+        "POST", "/log", post_log, "Append lines to the node's log.", 'A JSON object: {"log": ["line", "line"]}.', TEXT
+    ),
+    _route("GET", "/status", get_status, "Tell whether the node is committed (locked)."),
+    _route("GET", "/commit", get_status, "Tell whether the node is committed (locked)."),
+    _route(
+        "POST",
+        "/commit",
+        post_commit,
+        "Commit the node: from then on it can be read and built upon, and not changed.",
+        'A JSON object, which may be empty: {"note": "...", "log": ["line", "line"]}.',
+    ),
+    _route(
+        "POST",
+        "/newversion",
+        post_newversion,
+        "Make an open child of a committed node, on its branch.",
+        'A JSON object, or nothing: {"note": "...", "uuid": "the UUID to use"}.',
+    ),
+    _route(
+        "POST",
+        "/branch",
+        post_branch,
+        "Make an open child of a committed node, the first of a new branch.",
+        'A JSON object: {"branch": "name", "note": "...", "uuid": "the UUID to use"}; only the name is needed.',
+    ),
+    _route(
+        "POST",
+        "/tag",
+        post_tag,
+        "Give a committed node a name: a committed child whose UUID is the name.",
+        'A JSON object: {"tag": "name", "note": "..."}; only the tag is needed.',
+    ),
+)

@@ -1,0 +1,291 @@
+"""Requests to repos: /api/repo/{selector}/... and the parts of /api/repos that make them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dvid.datatypes.base import Options, checked_compression, datatype
+from dvid.errors import BadRequest
+from dvid.http import documents
+from dvid.http.calls import NodeRequest, Request
+from dvid.routes import JSON, TEXT, Argument, Reply, Route, json_reply
+from dvid.storage.protocol import Transaction
+from dvid.versions import repos
+from dvid.versions.catalogue import Directory
+from dvid.versions.records import RepoRecord
+
+
+def text_field(body: dict[str, Any], name: str) -> str | None:
+    """A field of a JSON body that is text, or None where it is absent.
+
+    Raises:
+        BadRequest: it is not text.
+    """
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadRequest(f"{name!r}: text was expected, not {value!r}")
+    return value
+
+
+def text_list(body: dict[str, Any], name: str, *, required: bool = True) -> list[str]:
+    """A field of a JSON body that is a list of texts.
+
+    Raises:
+        BadRequest: it is absent though required, or something else.
+    """
+    value = body.get(name, None if required else [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadRequest(f"{name!r}: a list of texts was expected, not {value!r}")
+    return value
+
+
+def post_repos(call: Request) -> Reply:
+    """Make a repo."""
+    body = call.json_object()
+    fields = {name: text_field(body, name) for name in ("alias", "description", "root", "passcode")}
+    record = call.database.transact(
+        lambda tx, _: repos.create_repo(
+            tx,
+            alias=fields["alias"] or "",
+            description=fields["description"] or "",
+            root=fields["root"] or None,
+            passcode=fields["passcode"] or "",
+        )
+    )
+    return json_reply({"root": record.root_uuid})
+
+
+def get_repos_info(call: Request) -> Reply:
+    """Describe all repos."""
+    with call.database.read() as (snapshot, directory):
+        return Reply(documents.all_repos(snapshot, directory), JSON)
+
+
+def head_repo(call: NodeRequest) -> Reply:
+    """Tell whether there is such a repo."""
+    with call.database.read() as (snapshot, directory):
+        directory.node(snapshot, call.selector)
+    return Reply(b"", TEXT)
+
+
+def get_info(call: NodeRequest) -> Reply:
+    """Describe a repo."""
+    with call.database.read() as (snapshot, directory):
+        number = directory.node(snapshot, call.selector).record.repo
+        return Reply(documents.one_repo(snapshot, directory, number), JSON)
+
+
+def post_info(call: NodeRequest) -> Reply:
+    """Change alias and description."""
+    body = call.json_object()
+    alias, description = text_field(body, "alias"), text_field(body, "description")
+    _change(call, lambda tx, repo: repos.change_repo(tx, repo, alias=alias, description=description))
+    return Reply(b"", TEXT)
+
+
+def post_instance(call: NodeRequest) -> Reply:
+    """Make a data instance."""
+    body = call.json_object()
+    options = Options(body)
+    typename, name = options.take("typename"), options.take("dataname")
+    if not typename or not name:
+        raise BadRequest('"typename" and "dataname" are needed, like {"typename": "uint8blk", "dataname": "grayscale"}')
+    kind = datatype(typename)
+    versioned = options.flag("versioned", True)
+    compression = checked_compression(options.take("Compression") or kind.compression)
+    tags = _tags(options.take("Tags"))
+    settings = kind.configure(options)
+    options.finish()
+
+    def make(transaction: Transaction, directory: Directory) -> None:
+        repos.create_instance(
+            transaction,
+            directory.node(transaction, call.selector).record,
+            name=name,
+            typename=typename,
+            settings=settings,
+            compression=compression,
+            versioned=versioned,
+            tags=tags,
+        )
+
+    call.database.transact(make)
+    return json_reply({"result": f"made {typename} instance {name} at node {call.selector}"})
+
+
+def _tags(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    if not all(key and equals for key, equals, _ in pairs):
+        raise BadRequest(f"Tags: name=value pairs separated by commas were expected, not {text!r}")
+    return {key: value for key, _, value in pairs}
+
+
+def post_rename(call: NodeRequest, name: str) -> Reply:
+    """Rename an instance."""
+    to = text_field(call.json_object(), "name")
+    if not to:
+        raise BadRequest('the new name is needed, like {"name": "grayscale"}')
+
+    def rename(transaction: Transaction, directory: Directory) -> None:
+        repo = directory.node(transaction, call.selector).record.repo
+        repos.rename_instance(transaction, directory.instance(transaction, repo, name), to)
+
+    call.database.transact(rename)
+    return json_reply({"name": to})
+
+
+def delete_instance(call: NodeRequest, name: str, imsure: bool) -> Reply:
+    """Delete an instance."""
+    _must_be_sure(imsure, f"instance {name!r} with all versions of its data")
+
+    def delete(transaction: Transaction, directory: Directory) -> None:
+        repo = directory.node(transaction, call.selector).record.repo
+        repos.delete_instance(transaction, directory.instance(transaction, repo, name))
+
+    call.database.transact(delete)
+    return json_reply({"deleted": name})
+
+
+def delete_repo(call: NodeRequest, imsure: bool, passcode: str) -> Reply:
+    """Delete a repo."""
+    _must_be_sure(imsure, "the repo with all its versions and data")
+    _change(call, lambda tx, repo: repos.delete_repo(tx, repo, passcode))
+    return json_reply({"deleted": call.selector})
+
+
+def _must_be_sure(imsure: bool, what: str) -> None:
+    if not imsure:
+        raise BadRequest(f"this removes {what} for good: add ?imsure=true if that is what you want")
+
+
+def get_log(call: NodeRequest) -> Reply:
+    """Answer the repo's log."""
+    with call.database.read() as (snapshot, directory):
+        repo = directory.repo(snapshot, directory.node(snapshot, call.selector).record.repo)
+        return json_reply({"log": repos.read_log(snapshot, repo)})
+
+
+def post_log(call: NodeRequest) -> Reply:
+    """Append to the repo's log."""
+    lines = text_list(call.json_object(), "log")
+    _change(call, lambda tx, repo: repos.log_repo(tx, repo, lines))
+    return Reply(b"", TEXT)
+
+
+def get_branch_versions(call: NodeRequest, branch: str) -> Reply:
+    """Answer the nodes of a branch."""
+    with call.database.read() as (snapshot, directory):
+        repo = directory.node(snapshot, call.selector).record.repo
+        return json_reply([node.uuid for node in repos.branch_versions(snapshot, repo, branch)])
+
+
+def post_merge(call: NodeRequest) -> Reply:
+    """Merge nodes."""
+    body = call.json_object()
+    if body.get("mergeType") != "conflict-free":
+        raise BadRequest(f'"mergeType" must be "conflict-free", not {body.get("mergeType")!r}')
+    parents, note = text_list(body, "parents"), text_field(body, "note") or ""
+
+    def merge(transaction: Transaction, directory: Directory) -> str:
+        nodes = [directory.node(transaction, parent).record for parent in parents]
+        return repos.merge(transaction, directory.lineages, nodes, note=note).uuid
+
+    return json_reply({"child": call.database.transact(merge)})
+
+
+def _change(call: NodeRequest, operation: Any) -> None:
+    def change(transaction: Transaction, directory: Directory) -> None:
+        repo: RepoRecord = directory.repo(transaction, directory.node(transaction, call.selector).record.repo)
+        operation(transaction, repo)
+
+    call.database.transact(change)
+
+
+_NAME = Argument("name", "Name of the data instance.", example="grayscale")
+_IMSURE = Argument("imsure", "Must be true.", parse=lambda text: text == "true", default=False)
+
+ROUTES = (
+    Route("HEAD", "/", head_repo, "Tell whether there is a repo with such a node: 200, else 400.", answers=TEXT),
+    Route(
+        "DELETE",
+        "/",
+        delete_repo,
+        "Delete a repo with all its versions and data.",
+        options=(_IMSURE, Argument("passcode", "The passcode that guards the repo, if any.", default="")),
+        answers=JSON,
+        writes=True,
+        admin=True,
+    ),
+    Route("GET", "/info", get_info, "Describe the repo: its versions, branches and data instances.", answers=JSON),
+    Route(
+        "POST",
+        "/info",
+        post_info,
+        "Change the repo's alias or description.",
+        body='A JSON object: {"alias": ..., "description": ...}; what is left out stays.',
+        answers=TEXT,
+        writes=True,
+    ),
+    Route(
+        "POST",
+        "/instance",
+        post_instance,
+        "Make a data instance, on an open node of the repo.",
+        body='A JSON object: "typename" and "dataname"; optional "versioned", "Compression" (none, lz4, gzip, snappy, '
+        'jpeg, with an optional :level), "Tags" ("name=value,name=value") and the settings of the type.',
+        answers=JSON,
+        writes=True,
+    ),
+    Route(
+        "POST",
+        "/instance/{name}/rename",
+        post_rename,
+        "Give a data instance another name.",
+        arguments=(_NAME,),
+        body='A JSON object: {"name": "the new name"}.',
+        answers=JSON,
+        writes=True,
+        admin=True,
+    ),
+    Route(
+        "DELETE",
+        "/instance/{name}",
+        delete_instance,
+        "Delete a data instance with all versions of its data. It is gone at once; its room is freed in the background.",
+        arguments=(_NAME,),
+        options=(_IMSURE,),
+        answers=JSON,
+        writes=True,
+        admin=True,
+    ),
+    Route("GET", "/log", get_log, "Answer the repo's log.", answers=JSON),
+    Route(
+        "POST",
+        "/log",
+        post_log,
+        "Append lines to the repo's log.",
+        body='A JSON object: {"log": ["line", "line"]}.',
+        answers=TEXT,
+        writes=True,
+    ),
+    Route(
+        "GET",
+        "/branch-versions/{branch}",
+        get_branch_versions,
+        "Answer the UUIDs of a branch as a JSON list, from its leaf back to the root. Empty for an unknown branch.",
+        arguments=(Argument("branch", 'Name of the branch; "master" for the one without a name.', example="master"),),
+        answers=JSON,
+    ),
+    Route(
+        "POST",
+        "/merge",
+        post_merge,
+        "Make an open node that descends from several committed ones. Where they hold different values of one key, "
+        "reading that key is refused until it is written anew.",
+        body='A JSON object: {"mergeType": "conflict-free", "parents": ["uuid", "uuid"], "note": "optional"}.',
+        answers=JSON,
+        writes=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Repos, the version DAG, and versioned reads and writes on top of a store."""
