@@ -1,0 +1,188 @@
+"""Streams of key-value pairs: the protobuf messages of the keyvalue API, and tar archives.
+
+The messages, in proto3:
+
+    message KeyValue  { string key = 1; bytes value = 2; }
+    message KeyValues { repeated KeyValue kvs = 1; }
+    message KeyRange  { string key = 1; uint64 byte_start = 2; uint64 byte_end = 3; }
+    message Keys      { repeated string keys = 1; repeated KeyRange key_ranges = 2; }
+
+Pairs are encoded by hand, because that takes half the time of building a message and can be streamed; messages are
+decoded by the protobuf library, which is compiled and checks all there is to check.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+from dvid.errors import BadRequest
+
+PIECE_BYTES = 256 * 1024
+"""Streams come in pieces of about this size: each still lies in the processor's cache when it is sent."""
+
+Buffer = bytes | bytearray | memoryview
+
+_KEY_TAG = b"\x0a"
+_VALUE_TAG = b"\x12"
+_PAIR_TAG = b"\x0a"
+_TAR_RECORD = 512
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """A part of the value of a key."""
+
+    key: str
+    """The key."""
+    byte_start: int
+    """First byte."""
+    byte_end: int
+    """Last byte, included."""
+
+
+def _messages() -> tuple[Any, Any]:
+    """Make the classes of KeyValues and Keys, without a generated module."""
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="dvid/keyvalues.proto", package="dvid", syntax="proto3")
+
+    def add(message: str, *fields: tuple[str, int, bool, str]) -> None:
+        declared = file.message_type.add(name=message)
+        for number, (name, kind, repeated, type_name) in enumerate(fields, 1):
+            label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            declared.field.add(name=name, number=number, type=kind, label=label, type_name=type_name or None)
+
+    add("KeyValue", ("key", field.TYPE_STRING, False, ""), ("value", field.TYPE_BYTES, False, ""))
+    add("KeyValues", ("kvs", field.TYPE_MESSAGE, True, ".dvid.KeyValue"))
+    add(
+        "KeyRange",
+        ("key", field.TYPE_STRING, False, ""),
+        ("byte_start", field.TYPE_UINT64, False, ""),
+        ("byte_end", field.TYPE_UINT64, False, ""),
+    )
+    add("Keys", ("keys", field.TYPE_STRING, True, ""), ("key_ranges", field.TYPE_MESSAGE, True, ".dvid.KeyRange"))
+    # A pool of its own: another package in the process may know messages of the same names.
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    found = (pool.FindMessageTypeByName(f"dvid.{name}") for name in ("KeyValues", "Keys"))
+    key_values, keys = (message_factory.GetMessageClass(descriptor) for descriptor in found)
+    return key_values, keys
+
+
+_KeyValues, _Keys = _messages()
+
+
+def encode_keyvalues(pairs: Iterable[tuple[str, Buffer]]) -> Iterator[bytes]:
+    """Encode pairs to a KeyValues message, in pieces of at least `PIECE_BYTES` (the last may be smaller).
+
+    The pieces are made while the pairs are read: no more than one piece and one pair are held.
+    """
+    # Lengths repeat, so that most headers are found, not made.
+    headers: dict[tuple[int, int], tuple[bytes, bytes, int]] = {}
+    parts: list[Buffer] = []
+    pending = 0
+    for key, value in pairs:
+        encoded = key.encode()
+        lengths = len(encoded), len(value)
+        header = headers.get(lengths)
+        if header is None:
+            header = headers[lengths] = _pair_header(*lengths)
+        parts += (header[0], encoded, header[1], value)
+        pending += header[2]
+        if pending >= PIECE_BYTES:
+            yield b"".join(parts)
+            parts.clear()
+            pending = 0
+    if parts:
+        yield b"".join(parts)
+
+
+def _pair_header(key_bytes: int, value_bytes: int) -> tuple[bytes, bytes, int]:
+    """What precedes a key and a value of these lengths, and the size of the whole pair."""
+    before_key = _KEY_TAG + _varint(key_bytes)
+    before_value = _VALUE_TAG + _varint(value_bytes)
+    pair_bytes = len(before_key) + key_bytes + len(before_value) + value_bytes
+    before_pair = _PAIR_TAG + _varint(pair_bytes)
+    return before_pair + before_key, before_value, len(before_pair) + pair_bytes
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def decode_keyvalues(data: Buffer) -> list[tuple[str, bytes]]:
+    """Decode a KeyValues message.
+
+    Raises:
+        BadRequest: not such a message, truncated, or a key is not UTF-8.
+    """
+    return [(pair.key, pair.value) for pair in _parse(_KeyValues, data, "KeyValues").kvs]
+
+
+def encode_keys(keys: Iterable[str], key_ranges: Iterable[KeyRange] = ()) -> bytes:
+    """Encode a Keys message.
+
+    Raises:
+        BadRequest: a range is not one of unsigned 64-bit numbers.
+    """
+    message = _Keys(keys=keys)
+    for wanted in key_ranges:
+        try:
+            message.key_ranges.add(key=wanted.key, byte_start=wanted.byte_start, byte_end=wanted.byte_end)
+        except ValueError as error:
+            raise BadRequest(f"{wanted}: {error}") from None
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+def decode_keys(data: Buffer) -> tuple[list[str], list[KeyRange]]:
+    """Decode a Keys message to its keys and its ranges; the ranges are not checked against each other or any value.
+
+    Raises:
+        BadRequest: not such a message, truncated, or a key is not UTF-8.
+    """
+    message = _parse(_Keys, data, "Keys")
+    key_ranges = [KeyRange(wanted.key, wanted.byte_start, wanted.byte_end) for wanted in message.key_ranges]
+    return list(message.keys), key_ranges
+
+
+def _parse(kind: Any, data: Buffer, name: str) -> Any:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise BadRequest(f"{len(data)} bytes are not a protobuf {name} message: {error}") from None
+
+
+def tar_stream(pairs: Iterable[tuple[str, Buffer]]) -> Iterator[bytes]:
+    """Pack pairs to a tar archive (POSIX pax), a file for each key, in pieces of at least `PIECE_BYTES`."""
+    parts: list[Buffer] = []
+    pending = 0
+    for key, value in pairs:
+        header = _tar_header(key, len(value))
+        padding = bytes(-len(value) % _TAR_RECORD)
+        parts += (header, value, padding)
+        pending += len(header) + len(value) + len(padding)
+        if pending >= PIECE_BYTES:
+            yield b"".join(parts)
+            parts.clear()
+            pending = 0
+    # Two empty records end an archive.
+    parts.append(bytes(2 * _TAR_RECORD))
+    yield b"".join(parts)
+
+
+def _tar_header(name: str, size: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    entry.mode = 0o644
+    return entry.tobuf(tarfile.PAX_FORMAT)

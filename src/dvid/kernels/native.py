@@ -1,0 +1,51 @@
+"""What the kernels need of the machine: copying between addresses, and the C functions of wheels that are here anyway.
+
+Compiled code finds a C function by its name, so that the compiled kernels can be kept on disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import lz4.block
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_LZ4_NAME = "LZ4_decompress_safe"
+
+
+def _name_lz4() -> None:
+    """Let compiled code call the decompressor inside the lz4 package's extension module."""
+    library = ctypes.CDLL(lz4.block._block.__file__)
+    binding.add_symbol(_LZ4_NAME, ctypes.cast(getattr(library, _LZ4_NAME), ctypes.c_void_p).value)
+
+
+_name_lz4()
+
+lz4_decompress_safe = types.ExternalFunction(_LZ4_NAME, types.int32(types.uintp, types.uintp, types.int32, types.int32))
+"""(source address, target address, source bytes, target bytes) -> bytes written, negative where the data are damaged."""
+
+get_buffer = types.ExternalFunction("PyObject_GetBuffer", types.int32(types.intp, types.uintp, types.int32))
+"""(id of an object, address of a Py_buffer, flags) -> 0, or -1 with a Python exception set. The GIL must be held."""
+
+release_buffer = types.ExternalFunction("PyBuffer_Release", types.void(types.uintp))
+"""(address of a Py_buffer). The GIL must be held."""
+
+clear_error = types.ExternalFunction("PyErr_Clear", types.void())
+"""Forget the Python exception that is set. The GIL must be held."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_bytes(_context: Any, target: Any, source: Any, count: Any) -> Any:
+    """Copy `count` bytes between two addresses (memcpy). Nothing is checked."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        to, start = (builder.inttoptr(argument, pointer) for argument in arguments[:2])
+        cgutils.raw_memcpy(builder, to, start, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.intp), generate
