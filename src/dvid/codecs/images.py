@@ -27,7 +27,7 @@ import tifffile
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from dvid.errors import BadRequest, TooLarge
+from dvid.errors import BadRequest, DvidError, TooLarge
 
 DEFAULT_JPEG_QUALITY = 80
 LARGEST_JPEG_EXTENT = 65_535
@@ -37,6 +37,7 @@ _PNG_COLOR_TYPES = {1: 0, 3: 2, 4: 6}
 _PNG_UP = 2
 _PNG_AVERAGE = 3
 _LARGEST_PNG_EXTENT = 2**31 - 1
+_LARGEST_PIXEL_BYTES = 16
 
 Pixels = NDArray[Any]
 
@@ -269,14 +270,19 @@ def _decode_tiff(data: bytes | memoryview, max_pixels: int) -> NDArray[Any]:
             if len(file.pages) != 1:
                 raise BadRequest(f"the TIFF has {len(file.pages)} pages, expected one")
             page = file.pages[0]
-            # A tile may be declared far larger than the image.
-            _check_pixels("TIFF", max(page.imagewidth * page.imagelength, math.prod(page.chunks)), max_pixels)
-            pixels: NDArray[Any] = page.asarray()
-    except (tifffile.TiffFileError, ValueError, RuntimeError, TypeError, LookupError, OSError, struct.error) as error:
-        raise BadRequest(f"not a valid TIFF: {error}") from None
-    if pixels.ndim not in (2, 3):
-        raise BadRequest(f"the TIFF holds an array of shape {pixels.shape}, expected an image")
-    return pixels
+            # A tile, or the values of a pixel, may be declared far larger than the image.
+            pixels = max(
+                page.imagewidth * page.imagelength, math.prod(page.chunks), page.nbytes // _LARGEST_PIXEL_BYTES
+            )
+            _check_pixels("TIFF", pixels, max_pixels)
+            image: NDArray[Any] = page.asarray(maxworkers=1)
+    except (DvidError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the decoder raises nearly any exception on a damaged file
+        raise BadRequest(f"not a valid TIFF: {error!r}") from None
+    if image.ndim not in (2, 3):
+        raise BadRequest(f"the TIFF holds an array of shape {image.shape}, expected an image")
+    return image
 
 
 def _check_pixels(kind: str, pixels: int, max_pixels: int) -> None:

@@ -7,14 +7,28 @@ What lies outside the box is neither read nor written, so a slice one voxel thic
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
 from dvid.kernels.native import copy_bytes, lz4_decompress_safe
 
 Bytes = NDArray[np.uint8]
+
+# What is only read may be read-only: a request's body, a view of a store.
+_ADDRESSES = types.Array(types.uintp, 1, "C", readonly=True)
+_SIZES = types.Array(types.intp, 1, "C", readonly=True)
+_ORIGINS = types.Array(types.intp, 2, "C", readonly=True)
+_VOXEL = types.Array(types.uint8, 1, "C", readonly=True)
+_BOX = types.Array(types.uint8, 3, "C")
+_READ_BOX = types.Array(types.uint8, 3, "C", readonly=True)
+_BLOCKS = types.Array(types.uint8, 2, "C")
+# LZ4 counts in 32 bits.
+_LZ4_SIZE_LIMIT = 2**31
 
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
@@ -28,14 +42,20 @@ def _overlap(origin: int, extent: int, limit: int) -> tuple[int, int]:
     return max(origin, 0), min(origin + extent, limit)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(uintp, intp, intp, intp, intp, intp, intp, intp, uint8[:, :, ::1], boolean)", nogil=True, cache=True
-)
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
 def _copy_block(
-    block: int, oz: int, oy: int, ox: int, bz: int, by: int, bx: int, itemsize: int, box: Bytes, into_box: bool
+    block: int,
+    origin_zyx: NDArray[np.intp],
+    shape_zyx: tuple[int, int, int],
+    itemsize: int,
+    box: int,
+    box_shape: tuple[int, int, int],
+    into_box: bool,
 ) -> None:
-    """Copy what a block and the box share, one way or the other."""
-    box_z, box_y, box_row = box.shape
+    """Copy what the block and the box at two addresses share, one way or the other."""
+    oz, oy, ox = origin_zyx
+    bz, by, bx = shape_zyx
+    box_z, box_y, box_row = box_shape
     z0, z1 = _overlap(oz, bz, box_z)
     y0, y1 = _overlap(oy, by, box_y)
     x0, x1 = _overlap(ox, bx, box_row // itemsize)
@@ -43,19 +63,15 @@ def _copy_block(
     if run <= 0 or y1 <= y0 or z1 <= z0:
         return
     block_row = bx * itemsize
-    first = box.ctypes.data
+    rows = y1 - y0
+    if run == block_row == box_row:
+        # Whole rows on both sides lie one behind the other: one copy for each section.
+        run *= rows
+        rows = 1
     for z in range(z0, z1):
         inside = block + np.uintp(((z - oz) * by + (y0 - oy)) * block_row + (x0 - ox) * itemsize)
-        outside = first + np.uintp((z * box_y + y0) * box_row + x0 * itemsize)
-        if run == block_row == box_row:
-            # Whole rows on both sides: one copy for the section.
-            count = (y1 - y0) * run
-            if into_box:
-                copy_bytes(outside, inside, count)
-            else:
-                copy_bytes(inside, outside, count)
-            continue
-        for _ in range(y0, y1):
+        outside = box + np.uintp((z * box_y + y0) * box_row + x0 * itemsize)
+        for _ in range(rows):
             if into_box:
                 copy_bytes(outside, inside, run)
             else:
@@ -64,16 +80,13 @@ def _copy_block(
             outside += np.uintp(box_row)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(intp, intp, intp, intp, intp, intp, uint8[::1], uint8[:, :, ::1])", nogil=True, cache=True
-)
-def _fill_block(oz: int, oy: int, ox: int, bz: int, by: int, bx: int, background: Bytes, box: Bytes) -> None:
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _fill_block(origin_zyx: NDArray[np.intp], shape_zyx: tuple[int, int, int], background: Bytes, box: Bytes) -> None:
     """Fill what a missing block and the box share with the bytes of the background voxel."""
     itemsize = len(background)
-    box_z, box_y, box_row = box.shape
-    z0, z1 = _overlap(oz, bz, box_z)
-    y0, y1 = _overlap(oy, by, box_y)
-    x0, x1 = _overlap(ox, bx, box_row // itemsize)
+    z0, z1 = _overlap(origin_zyx[0], shape_zyx[0], box.shape[0])
+    y0, y1 = _overlap(origin_zyx[1], shape_zyx[1], box.shape[1])
+    x0, x1 = _overlap(origin_zyx[2], shape_zyx[2], box.shape[2] // itemsize)
     for z in range(z0, z1):
         for y in range(y0, y1):
             if itemsize == 1:
@@ -85,61 +98,66 @@ def _fill_block(oz: int, oy: int, ox: int, bz: int, by: int, bx: int, background
 
 
 @numba.njit(  # type: ignore[untyped-decorator]
-    "void(uintp[::1], intp[:, ::1], intp, intp, intp, uint8[::1], uint8[:, :, ::1])", nogil=True, cache=True
+    types.void(_ADDRESSES, _ORIGINS, types.UniTuple(types.intp, 3), _VOXEL, _BOX), nogil=True, cache=True
 )
 def _gather(
     addresses: NDArray[np.uintp],
     origins_zyx: NDArray[np.intp],
-    bz: int,
-    by: int,
-    bx: int,
+    shape_zyx: tuple[int, int, int],
     background: Bytes,
     box: Bytes,
 ) -> None:
     for i in range(len(addresses)):
-        oz, oy, ox = origins_zyx[i]
         if addresses[i]:
-            _copy_block(addresses[i], oz, oy, ox, bz, by, bx, len(background), box, True)
+            _copy_block(
+                addresses[i], origins_zyx[i], shape_zyx, len(background), np.uintp(box.ctypes.data), box.shape, True
+            )
         else:
-            _fill_block(oz, oy, ox, bz, by, bx, background, box)
+            _fill_block(origins_zyx[i], shape_zyx, background, box)
 
 
 @numba.njit(  # type: ignore[untyped-decorator]
-    "intp(uintp[::1], intp[::1], intp[:, ::1], intp, intp, intp, uint8[::1], uint8[:, :, ::1])", nogil=True, cache=True
+    types.intp(_ADDRESSES, _SIZES, _ORIGINS, types.UniTuple(types.intp, 3), _VOXEL, _BOX), nogil=True, cache=True
 )
 def _gather_lz4(
     addresses: NDArray[np.uintp],
     sizes: NDArray[np.intp],
     origins_zyx: NDArray[np.intp],
-    bz: int,
-    by: int,
-    bx: int,
+    shape_zyx: tuple[int, int, int],
     background: Bytes,
     box: Bytes,
 ) -> int:
     itemsize = len(background)
-    plain = np.empty(bz * by * bx * itemsize, np.uint8)
+    plain = np.empty(shape_zyx[0] * shape_zyx[1] * shape_zyx[2] * itemsize, np.uint8)
+    block = np.uintp(plain.ctypes.data)
     for i in range(len(addresses)):
-        oz, oy, ox = origins_zyx[i]
         if not addresses[i]:
-            _fill_block(oz, oy, ox, bz, by, bx, background, box)
+            _fill_block(origins_zyx[i], shape_zyx, background, box)
             continue
-        if lz4_decompress_safe(addresses[i], plain.ctypes.data, sizes[i], len(plain)) != len(plain):
+        if not 0 < sizes[i] < _LZ4_SIZE_LIMIT:
             return i
-        _copy_block(plain.ctypes.data, oz, oy, ox, bz, by, bx, itemsize, box, True)
+        if lz4_decompress_safe(addresses[i], block, sizes[i], len(plain)) != len(plain):
+            return i
+        _copy_block(block, origins_zyx[i], shape_zyx, itemsize, np.uintp(box.ctypes.data), box.shape, True)
     return -1
 
 
 @numba.njit(  # type: ignore[untyped-decorator]
-    "void(uint8[:, :, ::1], intp[:, ::1], intp, intp, intp, intp, intp, uint8[:, ::1])", nogil=True, cache=True
+    types.void(_READ_BOX, _ORIGINS, types.UniTuple(types.intp, 3), types.intp, types.intp, _BLOCKS),
+    nogil=True,
+    cache=True,
 )
 def _scatter(
-    box: Bytes, origins_zyx: NDArray[np.intp], bz: int, by: int, bx: int, itemsize: int, header: int, out: Bytes
+    box: Bytes,
+    origins_zyx: NDArray[np.intp],
+    shape_zyx: tuple[int, int, int],
+    itemsize: int,
+    header: int,
+    out: Bytes,
 ) -> None:
     for i in range(len(origins_zyx)):
-        oz, oy, ox = origins_zyx[i]
-        start = out.ctypes.data + np.uintp(i * out.shape[1] + header)
-        _copy_block(start, oz, oy, ox, bz, by, bx, itemsize, box, False)
+        block = np.uintp(out.ctypes.data) + np.uintp(i * out.shape[1] + header)
+        _copy_block(block, origins_zyx[i], shape_zyx, itemsize, np.uintp(box.ctypes.data), box.shape, False)
 
 
 def gather_blocks(
@@ -162,9 +180,9 @@ def gather_blocks(
     Raises:
         BadRequest: an array has another shape, type or layout.
     """
-    depth, height, width = _checked(block_shape_zyx, len(background), box)
+    shape_zyx = _checked(block_shape_zyx, len(background), box)
     _check_count(len(addresses), origins_zyx)
-    _gather(addresses, origins_zyx, depth, height, width, background, box)
+    _gather(addresses, origins_zyx, shape_zyx, background, box)
 
 
 def gather_lz4_blocks(
@@ -180,11 +198,11 @@ def gather_lz4_blocks(
     Returns:
         The index of the first block that does not decompress to exactly a block's bytes, or -1.
     """
-    depth, height, width = _checked(block_shape_zyx, len(background), box)
+    shape_zyx = _checked(block_shape_zyx, len(background), box)
     _check_count(len(addresses), origins_zyx)
     if len(sizes) != len(addresses):
         raise BadRequest(f"{len(sizes)} sizes given for {len(addresses)} addresses")
-    bad: int = _gather_lz4(addresses, sizes, origins_zyx, depth, height, width, background, box)
+    bad: int = _gather_lz4(addresses, sizes, origins_zyx, shape_zyx, background, box)
     return bad
 
 
@@ -209,21 +227,24 @@ def scatter_blocks(
     Raises:
         BadRequest: an array has another shape, type or layout.
     """
-    depth, height, width = _checked(block_shape_zyx, itemsize, box)
+    shape_zyx = _checked(block_shape_zyx, itemsize, box)
     _check_count(len(out), origins_zyx)
-    row = header + depth * height * width * itemsize
+    row = header + math.prod(shape_zyx) * itemsize
     if header < 0 or out.shape != (len(out), row):
         raise BadRequest(f"room for blocks has the shape {out.shape}, expected {(len(out), row)}")
-    _scatter(box, origins_zyx, depth, height, width, itemsize, header, out)
+    _scatter(box, origins_zyx, shape_zyx, itemsize, header, out)
 
 
 def _checked(block_shape_zyx: tuple[int, int, int], itemsize: int, box: Bytes) -> tuple[int, int, int]:
-    depth, height, width = block_shape_zyx
-    if min(depth, height, width, itemsize) < 1 or depth * height * width * itemsize >= 2**31:
+    if (
+        len(block_shape_zyx) != 3
+        or min(*block_shape_zyx, itemsize) < 1
+        or math.prod(block_shape_zyx) * itemsize >= 2**31
+    ):
         raise BadRequest(f"blocks of {block_shape_zyx} voxels of {itemsize} bytes: expected 1 to 2**31 - 1 bytes")
     if box.ndim != 3 or box.shape[2] % itemsize:
         raise BadRequest(f"a box of shape {box.shape} does not hold voxels of {itemsize} bytes")
-    return depth, height, width
+    return block_shape_zyx
 
 
 def _check_count(count: int, origins_zyx: NDArray[np.int64]) -> None:

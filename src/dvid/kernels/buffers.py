@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
-from dvid.kernels.native import clear_error, get_buffer, release_buffer
+from dvid.kernels.native import clear_error, copy_bytes, get_buffer, release_buffer
 
 # A Py_buffer is smaller than this in every CPython; its first field is the address, its third the length in bytes:
 # https://docs.python.org/3/c-api/buffer.html#c.Py_buffer
@@ -59,3 +59,25 @@ def locate(views: Sequence[bytes | bytearray | memoryview | None]) -> tuple[NDAr
 def addresses(views: Sequence[bytes | bytearray | memoryview | None]) -> NDArray[np.uint64]:
     """Addresses of contiguous buffers, 0 for None: see `locate`."""
     return locate(views)[0]
+
+
+@numba.njit("void(uintp[::1], intp[::1], uint8[:, ::1])", nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _read_heads(addresses: NDArray[np.uintp], sizes: NDArray[np.intp], heads: NDArray[np.uint8]) -> None:
+    count = heads.shape[1]
+    for i in range(len(addresses)):
+        known = min(count, sizes[i])
+        if known > 0:
+            copy_bytes(np.uintp(heads.ctypes.data) + np.uintp(i * count), addresses[i], known)
+
+
+def heads(addresses: NDArray[np.uint64], sizes: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
+    """The first `count` bytes of each buffer: (n, count) uint8, with zeros where a buffer has fewer.
+
+    Raises:
+        BadRequest: not as many sizes as addresses.
+    """
+    if len(sizes) != len(addresses):
+        raise BadRequest(f"{len(sizes)} sizes given for {len(addresses)} addresses")
+    found = np.zeros((len(addresses), count), np.uint8)
+    _read_heads(addresses, sizes, found)
+    return found

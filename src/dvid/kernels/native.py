@@ -9,24 +9,33 @@ import ctypes
 from typing import Any
 
 import lz4.block
+import xxhash._xxhash
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_LZ4_NAME = "LZ4_decompress_safe"
+
+def _name(symbol: str, extension_module: str) -> None:
+    """Let compiled code call a C function that an extension module holds, or a library it is linked with."""
+    library = ctypes.CDLL(extension_module)
+    try:
+        function = getattr(library, symbol)
+    except AttributeError:
+        raise ImportError(f"{extension_module} has no function {symbol}: install the package's wheel") from None
+    binding.add_symbol(symbol, ctypes.cast(function, ctypes.c_void_p).value)
 
 
-def _name_lz4() -> None:
-    """Let compiled code call the decompressor inside the lz4 package's extension module."""
-    library = ctypes.CDLL(lz4.block._block.__file__)
-    binding.add_symbol(_LZ4_NAME, ctypes.cast(getattr(library, _LZ4_NAME), ctypes.c_void_p).value)
+_name("LZ4_decompress_safe", lz4.block._block.__file__)
+_name("XXH3_64bits_withSeed", xxhash._xxhash.__file__)
 
-
-_name_lz4()
-
-lz4_decompress_safe = types.ExternalFunction(_LZ4_NAME, types.int32(types.uintp, types.uintp, types.int32, types.int32))
+lz4_decompress_safe = types.ExternalFunction(
+    "LZ4_decompress_safe", types.int32(types.uintp, types.uintp, types.int32, types.int32)
+)
 """(source address, target address, source bytes, target bytes) -> bytes written, negative where the data are damaged."""
+
+xxh3_64 = types.ExternalFunction("XXH3_64bits_withSeed", types.uint64(types.uintp, types.uintp, types.uint64))
+"""(address, bytes, seed) -> XXH3 of 64 bits."""
 
 get_buffer = types.ExternalFunction("PyObject_GetBuffer", types.int32(types.intp, types.uintp, types.int32))
 """(id of an object, address of a Py_buffer, flags) -> 0, or -1 with a Python exception set. The GIL must be held."""
