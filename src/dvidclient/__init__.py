@@ -1,0 +1,1 @@
+"""Python client for servers that speak the DVID HTTP API."""

@@ -1,0 +1,62 @@
+"""The arrays that volumes come as: vigra's where it can be imported, the client's own elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import numpy as np
+
+from dvidclient import axistags as own
+
+
+@functools.cache
+def array_module() -> Any:
+    """``vigra``, or ``dvidclient.axistags`` where vigra is absent or does not fit the installed numpy."""
+    try:
+        with warnings.catch_warnings():
+            # Python 3.8 and later warn about vigra's own source when they first compile it.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            import vigra
+    except (ImportError, AttributeError):  # built for another numpy, it stops with either
+        return own
+    return vigra
+
+
+def native_axistags(axes: str) -> Any:
+    """Axis tags of the kind that arrays carry here, from letters such as ``"cxyz"``."""
+    return array_module().defaultAxistags(axes)
+
+
+def axis_keys(axistags: Any) -> str:
+    """The letters of axis tags of any kind, or of a string of letters.
+
+    Raises:
+        TypeError: where the argument is neither.
+    """
+    if isinstance(axistags, str):
+        return axistags
+    keys = getattr(axistags, "keys", None)
+    if keys is None:
+        raise TypeError(f"expected axis tags or a string of axes such as 'cxyz', got {axistags!r}")
+    return "".join(keys())
+
+
+def tagged(array: np.ndarray[Any, Any], axes: str) -> Any:
+    """A view of ``array`` with axis tags: a ``vigra.VigraArray`` or a ``TaggedArray``."""
+    return array_module().taggedView(array, native_axistags(axes))
+
+
+def in_axis_order(array: Any, axes: str) -> np.ndarray[Any, Any]:
+    """A plain view of ``array`` whose axes follow ``axes``; an array without tags is taken to be in that order.
+
+    Raises:
+        ValueError: where the array has tags that are not these axes.
+    """
+    plain = np.asarray(array)
+    tags = getattr(array, "axistags", None)
+    keys = axes if tags is None else axis_keys(tags)
+    if sorted(keys) != sorted(axes):
+        raise ValueError(f"expected an array with the axes {axes!r}, got one with {keys!r}")
+    return plain if keys == axes else plain.transpose([keys.index(key) for key in axes])

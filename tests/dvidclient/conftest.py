@@ -1,0 +1,168 @@
+"""A server to talk to: the one at DVID_URL, or one of our own; and a way to it on which things go wrong."""
+
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import urllib.parse
+import uuid
+from http import HTTPStatus
+
+import pytest
+import urllib3
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory):
+    """The URL of a server; of DVID_URL where that is set, elsewhere of a server of this session."""
+    if url := os.environ.get("DVID_URL"):
+        yield url.rstrip("/")
+        return
+    folder = tmp_path_factory.mktemp("dvid")
+    command = [sys.executable, "-u", "-m", "dvid", "serve", "--data", str(folder / "data"), "--http", "127.0.0.1:0"]
+    with open(folder / "log", "wb") as log:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        printed = []
+        for line in server.stdout:
+            printed.append(line)
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                break
+        else:
+            pytest.fail(f"the server printed no URL: {''.join(printed)}{(folder / 'log').read_text()}")
+        yield found[0]
+    finally:
+        server.terminate()
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        server.stdout.close()
+
+
+def answer_to(url, document):
+    """What the server answers to a JSON document."""
+    if token := os.environ.get("DVID_ADMIN_TOKEN"):
+        url += "?" + urllib.parse.urlencode({"admintoken": token})
+    answer = urllib3.request("POST", url, body=json.dumps(document))
+    assert answer.status == 200, answer.data
+    return answer.json()
+
+
+@pytest.fixture(scope="session")
+def post():
+    """Sends a JSON document to a URL; returns the answer's."""
+    return answer_to
+
+
+@pytest.fixture(scope="session")
+def node(server_url):
+    """UUID of the root of a new repository."""
+    return answer_to(f"{server_url}/api/repos", {"alias": "dvidclient", "description": "tests of the client"})["root"]
+
+
+@pytest.fixture
+def name():
+    """A name that no volume has yet."""
+    return f"volume-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def counts_channels(server_url):
+    """Whether the server has volumes of any number of channels."""
+    help_text = urllib3.request("GET", f"{server_url}/api/help/uint8blk").data.decode()
+    return re.search(r"\bChannels\b", help_text) is not None
+
+
+class Proxy(http.server.ThreadingHTTPServer):
+    """Passes requests on to a server.
+
+    ``faults`` is asked before each: given method and path, it answers None (pass on), ``"cut"`` (half an answer, then the
+    connection ends), ``"hang up"`` (no answer), a status, or ``(status, headers)``.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, upstream):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = upstream
+        self.pool = urllib3.PoolManager(maxsize=16, retries=False)
+        self.faults = lambda method, path: None
+        self.seen = []
+        self.connections = 0
+        self.lock = threading.Lock()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def asked(self, part):
+        """The requests, method and path, whose path holds ``part``."""
+        return [(method, path) for method, path, _ in self.seen if part in path]
+
+    def process_request(self, request, client_address):
+        self.connections += 1
+        super().process_request(request, client_address)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self._pass_on("GET")
+
+    def do_POST(self):
+        self._pass_on("POST")
+
+    def _pass_on(self, method):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        proxy = self.server
+        with proxy.lock:
+            proxy.seen.append((method, self.path, dict(self.headers)))
+            fault = proxy.faults(method, urllib.parse.unquote(self.path))
+        if fault == "hang up":
+            self.close_connection = True
+            return
+        if fault is not None and fault != "cut":
+            status, headers = fault if isinstance(fault, tuple) else (fault, {})
+            self._answer(status, f"as told: {HTTPStatus(status).phrase}".encode(), headers)
+            return
+        answer = proxy.pool.request(method, proxy.upstream + self.path, body=body or None, redirect=False)
+        if fault == "cut":
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(answer.data)))
+            self.end_headers()
+            self.wfile.write(answer.data[: len(answer.data) // 2])
+            self.close_connection = True
+        else:
+            self._answer(answer.status, answer.data, {"Content-Type": answer.headers.get("Content-Type", "")})
+
+    def _answer(self, status, data, headers):
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def proxy(server_url):
+    """A way to the server on which things go wrong as told."""
+    proxy = Proxy(server_url)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()
+        proxy.pool.clear()

@@ -1,0 +1,112 @@
+import pytest
+
+from dvidclient.connection import Connection, base_url, quoted
+from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
+
+
+def first(faults):
+    """Faults that come one after the other, then none."""
+    left = iter(faults)
+    return lambda method, path: next(left, None)
+
+
+@pytest.mark.parametrize(
+    ("hostname", "url"),
+    [
+        ("localhost:8000", "http://localhost:8000"),
+        ("http://localhost:8000/", "http://localhost:8000"),
+        ("https://emdata.example.org/dvid", "https://emdata.example.org/dvid"),
+        ("[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_a_server_is_named_by_host_and_port_or_url(hostname, url):
+    assert base_url(hostname) == url
+
+
+@pytest.mark.parametrize(
+    "hostname", ["", "ftp://host", "host:port", "http://", "host?x=1", "user@host", None, 8000, "host:99999"]
+)
+def test_what_is_no_address_is_refused(hostname):
+    with pytest.raises(BadArgument, match=r"^hostname: expected"):
+        base_url(hostname)
+
+
+def test_names_with_odd_characters_stay_one_segment_of_the_path():
+    assert quoted("a/b c?d#ä", "data_name") == "a%2Fb%20c%3Fd%23%C3%A4"
+    assert quoted("abc:master~1", "uuid") == "abc:master~1"
+    with pytest.raises(BadArgument, match="data_name: expected"):
+        quoted("", "data_name")
+
+
+def test_a_request_that_breaks_on_the_way_is_sent_again(proxy):
+    proxy.faults = first(["hang up", "cut", 503])
+    answer = Connection(proxy.url).get_json("/api/server/info", "asking")
+    assert "Datastore Version" in answer
+    assert len(proxy.seen) == 4
+
+
+def test_a_request_that_must_not_be_repeated_is_sent_once(proxy):
+    proxy.faults = first(["hang up"])
+    with pytest.raises(NoAnswer, match=r"creating failed: POST http.*/api/repos: no whole answer"):
+        Connection(proxy.url).post_json("/api/repos", {}, "creating")
+    assert len(proxy.seen) == 1
+
+
+def test_a_refusal_is_not_asked_again_and_says_what_the_server_said(proxy):
+    proxy.faults = first([403])
+    with pytest.raises(ServerRefused) as refused:
+        Connection(proxy.url).get_json("/api/server/info", "asking")
+    error = refused.value
+    assert (error.method, error.url, error.status) == ("GET", f"{proxy.url}/api/server/info", 403)
+    assert error.answer == "as told: Forbidden"
+    assert str(error) == f"asking failed: GET {proxy.url}/api/server/info: status 403: as told: Forbidden"
+    assert len(proxy.seen) == 1
+
+
+def test_tries_are_limited(proxy):
+    proxy.faults = lambda method, path: (503, {"Retry-After": "0"})
+    with pytest.raises(ServerRefused, match="status 503"):
+        Connection(proxy.url, retries=2).get_json("/api/server/info", "asking")
+    assert len(proxy.seen) == 3
+
+
+def test_a_server_that_is_not_there_is_an_error_that_names_it():
+    with pytest.raises(
+        NoAnswer, match=r"asking failed: GET http://127\.0\.0\.1:1/api/load: no whole answer: .*tried 2 times"
+    ):
+        Connection("127.0.0.1:1", retries=1).get_json("/api/load", "asking")
+
+
+def test_a_server_that_stops_answering_is_given_up_after_the_timeout(proxy):
+    with proxy.lock, pytest.raises(NoAnswer, match="timed out"):
+        Connection(proxy.url, retries=0, timeout=0.2).get_json("/api/server/info", "asking")
+
+
+def test_a_redirection_is_not_followed(proxy):
+    proxy.faults = first([(302, {"Location": f"{proxy.url}/elsewhere"})])
+    with pytest.raises(ServerRefused, match="status 302"):
+        Connection(proxy.url, token="secret").get_json("/api/server/info", "asking")
+    assert len(proxy.seen) == 1
+
+
+def test_an_answer_that_is_no_json_object_is_an_error(proxy):
+    with pytest.raises(NoAnswer, match="expected a JSON object from /api/help"):
+        Connection(proxy.url, retries=0).get_json("/api/help", "asking")
+
+
+def test_requests_say_who_asks(proxy, monkeypatch):
+    monkeypatch.delenv("DVID_ADMIN_TOKEN", raising=False)
+    Connection(proxy.url).get_json("/api/server/info", "asking")
+    monkeypatch.setenv("DVID_ADMIN_TOKEN", "from the environment")
+    Connection(proxy.url).get_json("/api/server/info", "asking")
+    Connection(proxy.url, token="given").get_json("/api/server/info", "asking")
+    headers = [headers for _, _, headers in proxy.seen]
+    assert all(sent["User-Agent"].startswith("dvidclient") for sent in headers)
+    assert [sent.get("Authorization") for sent in headers] == [None, "Bearer from the environment", "Bearer given"]
+
+
+def test_one_connection_serves_many_requests(proxy):
+    connection = Connection(proxy.url)
+    for _ in range(5):
+        connection.get_json("/api/server/info", "asking")
+    assert proxy.connections == 1

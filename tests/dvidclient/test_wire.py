@@ -1,0 +1,68 @@
+import io
+
+import numpy as np
+import pytest
+import urllib3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dvidclient import wire
+
+
+def answer(data):
+    """An answer with this body, as the connection gives it out."""
+    return urllib3.HTTPResponse(
+        io.BytesIO(data), {"Content-Length": str(len(data))}, 200, preload_content=False, decode_content=False
+    )
+
+
+@settings(deadline=None)
+@given(
+    axes=st.sampled_from(["cxyz", "czyx", "xyz", "cxy", "cy", "zx"]),
+    sizes=st.tuples(*[st.integers(1, 5)] * 4),
+    dtype=st.sampled_from(["u1", "<u2", ">u4", "f4", "u8"]),
+)
+def test_voxels_travel_channel_first_then_x_y_z(axes, sizes, dtype):
+    size = dict(zip("cxyz", sizes, strict=True))
+    shape = tuple(size[axis] for axis in axes)
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    voxels_zyxc = wire.as_zyxc(array, axes)
+    np.testing.assert_array_equal(wire.from_zyxc(voxels_zyxc, axes), array)
+    sent = np.frombuffer(wire.wire_bytes(voxels_zyxc), np.dtype(dtype).newbyteorder("<"))
+    in_order = [
+        array[tuple(dict(zip("zyxc", at, strict=True))[a] for a in axes)] for at in np.ndindex(voxels_zyxc.shape)
+    ]
+    assert sent.tolist() == [value.item() for value in in_order]
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)),
+    channels=st.integers(1, 4),
+    dtype=st.sampled_from(["u1", ">u2", "f4"]),
+    order=st.sampled_from(["C", "F"]),
+    data=st.data(),
+    piece=st.sampled_from([1, 7, 64, wire.PIECE_BYTES]),
+)
+def test_any_channels_are_received_into_any_memory(sizes, channels, dtype, order, data, piece):
+    first = data.draw(st.integers(0, channels - 1))
+    wanted = data.draw(st.integers(1, channels - first))
+    sent = np.arange(np.prod(sizes) * channels).astype(np.dtype(dtype).newbyteorder("<")).reshape(*sizes, channels)
+    target = np.zeros((*sizes, wanted), dtype, order=order)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "PIECE_BYTES", piece)
+        wire.receive_voxels(answer(sent.tobytes()), target, first, channels)
+    np.testing.assert_array_equal(target, sent[..., first : first + wanted])
+
+
+@pytest.mark.parametrize("size", [0, 23, 25])
+def test_an_answer_of_the_wrong_length_is_refused(size):
+    with pytest.raises(urllib3.exceptions.ProtocolError, match="expected 24 bytes"):
+        wire.receive_voxels(answer(bytes(size)), np.zeros((2, 3, 4, 1), np.uint8), 0, 1)
+
+
+@pytest.mark.parametrize(("size", "match"), [(23, "1 bytes early"), (25, "sends more")])
+def test_an_answer_of_the_wrong_length_is_refused_where_no_length_was_declared(size, match):
+    streamed = urllib3.HTTPResponse(io.BytesIO(bytes(size)), {}, 200, preload_content=False, decode_content=False)
+    with pytest.raises(urllib3.exceptions.ProtocolError, match=match):
+        wire.receive_voxels(streamed, np.zeros((2, 3, 4, 1), np.uint8), 0, 1)
