@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from dvid.errors import BadRequest
 from dvid.geometry import Zyx
 
 VERSION_BYTES: Final = 4
@@ -106,8 +107,20 @@ def block_of(key: bytes | memoryview) -> Zyx:
 
 
 def text_key(text: str) -> bytes:
-    """Any string as bytes that sort by code point, and none of which begins another (NUL is escaped)."""
-    return text.encode().replace(b"\0", b"\0\xff") + b"\0\x01"
+    """Any string as bytes that sort by code point, and none of which begins another (NUL is escaped).
+
+    Raises:
+        BadRequest: the string has half of a surrogate pair, which UTF-8 cannot hold.
+    """
+    try:
+        return text.encode().replace(b"\0", b"\0\xff") + b"\0\x01"
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"{text[:40]!r} is not a text that UTF-8 can hold: {error.reason}") from None
+
+
+def text_key_end(text: str) -> bytes:
+    """A bound above the `text_key` of this string and of all before it, below those of all after it."""
+    return text_key(text)[:-1] + b"\x02"
 
 
 def text_of(key: bytes | memoryview) -> str:
