@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from dvid.datatypes.handles import Handle
 from dvid.errors import BadRequest
 from dvid.routes import Route
-from dvid.versions.records import InstanceRecord
+from dvid.storage.protocol import Transaction
+from dvid.versions.records import InstanceRecord, NodeRecord
+from dvid.versions.repos import create_instance
 from dvid.versions.view import View
 
 
@@ -115,7 +118,8 @@ class Datatype:
     version: str = "1.0"
     served: bool = True
     """False for types that can be made and described, but whose data is not served yet."""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    handle: type[Handle] = Handle
+    """What an instance is to Python programs."""
 
 
 @cache
@@ -141,6 +145,52 @@ def datatype(name: str) -> Datatype:
         return datatypes()[name]
     except KeyError:
         raise BadRequest(f"there is no type of data named {name!r}; the types are {', '.join(datatypes())}") from None
+
+
+# ---- new instances ------------------------------------------------------------------------------
+
+
+def new_instance(transaction: Transaction, node: NodeRecord, given: Mapping[str, Any]) -> InstanceRecord:
+    """Make a data instance on an open node.
+
+    Args:
+        transaction: in which.
+        node: on which node.
+        given: "typename", "dataname"; optional "versioned", "Compression", "Tags", and the settings of the type.
+
+    Raises:
+        BadRequest: something is missing, unknown or not what it should be.
+        LockedNode: the node is committed.
+    """
+    options = Options(given)
+    typename, name = options.take("typename"), options.take("dataname")
+    if not typename or not name:
+        raise BadRequest('"typename" and "dataname" are needed, like {"typename": "uint8blk", "dataname": "grayscale"}')
+    kind = datatype(typename)
+    versioned = options.flag("versioned", True)
+    compression = checked_compression(options.take("Compression") or kind.compression)
+    tags = _parsed_tags(options.take("Tags"))
+    settings = kind.configure(options)
+    options.finish()
+    return create_instance(
+        transaction,
+        node,
+        name=name,
+        typename=typename,
+        settings=settings,
+        compression=compression,
+        versioned=versioned,
+        tags=tags,
+    )
+
+
+def _parsed_tags(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    if not all(key and equals for key, equals, _ in pairs):
+        raise BadRequest(f"Tags: name=value pairs separated by commas were expected, not {text!r}")
+    return {key: value for key, _, value in pairs}
 
 
 # ---- info ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dvid.datatypes.base import Options, checked_compression, datatype
+from dvid.datatypes.base import new_instance
 from dvid.errors import BadRequest
 from dvid.http import documents
 from dvid.http.calls import NodeRequest, Request
@@ -86,40 +86,10 @@ def post_info(call: NodeRequest) -> Reply:
 def post_instance(call: NodeRequest) -> Reply:
     """Make a data instance."""
     body = call.json_object()
-    options = Options(body)
-    typename, name = options.take("typename"), options.take("dataname")
-    if not typename or not name:
-        raise BadRequest('"typename" and "dataname" are needed, like {"typename": "uint8blk", "dataname": "grayscale"}')
-    kind = datatype(typename)
-    versioned = options.flag("versioned", True)
-    compression = checked_compression(options.take("Compression") or kind.compression)
-    tags = _tags(options.take("Tags"))
-    settings = kind.configure(options)
-    options.finish()
-
-    def make(transaction: Transaction, directory: Directory) -> None:
-        repos.create_instance(
-            transaction,
-            directory.node(transaction, call.selector).record,
-            name=name,
-            typename=typename,
-            settings=settings,
-            compression=compression,
-            versioned=versioned,
-            tags=tags,
-        )
-
-    call.database.transact(make)
-    return json_reply({"result": f"made {typename} instance {name} at node {call.selector}"})
-
-
-def _tags(text: str | None) -> dict[str, str] | None:
-    if text is None:
-        return None
-    pairs = [part.partition("=") for part in text.split(",") if part]
-    if not all(key and equals for key, equals, _ in pairs):
-        raise BadRequest(f"Tags: name=value pairs separated by commas were expected, not {text!r}")
-    return {key: value for key, _, value in pairs}
+    made = call.database.transact(
+        lambda tx, directory: new_instance(tx, directory.node(tx, call.selector).record, body)
+    )
+    return json_reply({"result": f"made {made.typename} instance {made.name} at node {made.created_uuid}"})
 
 
 def post_rename(call: NodeRequest, name: str) -> Reply:
