@@ -15,17 +15,17 @@ An RGBA image whose every alpha is the largest is written as RGB.
 from __future__ import annotations
 
 import io
-import math
 import struct
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import imagecodecs
 import numpy as np
 import simplejpeg
-import tifffile
 from isal import isal_zlib
 from numpy.typing import NDArray
+from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from dvid.errors import BadRequest, DvidError, TooLarge
 
@@ -37,7 +37,9 @@ _PNG_COLOR_TYPES = {1: 0, 3: 2, 4: 6}
 _PNG_UP = 2
 _PNG_AVERAGE = 3
 _LARGEST_PNG_EXTENT = 2**31 - 1
-_LARGEST_PIXEL_BYTES = 16
+# Modes of Pillow whose arrays hold what the file holds, and what is made of others.
+_PILLOW_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F")
+_PILLOW_CONVERSIONS = {"1": "L", "P": "RGBA"}
 
 Pixels = NDArray[Any]
 
@@ -152,7 +154,7 @@ def decode_image(data: bytes | memoryview, max_pixels: int) -> NDArray[Any]:
     if start[:3] == b"\xff\xd8\xff":
         return decode_jpeg(data, max_pixels)
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return _decode_tiff(data, max_pixels)
+        return _decode_with_pillow(TiffImageFile, data, max_pixels)
     raise BadRequest(f"the image is neither PNG, JPEG nor TIFF: it starts with {start!r}")
 
 
@@ -255,34 +257,30 @@ def _decode_jpeg(data: bytes | memoryview, *, gray: bool) -> NDArray[np.uint8]:
 def _decode_png(data: bytes | memoryview, max_pixels: int) -> NDArray[Any]:
     if len(data) < 33 or bytes(data[8:16]) != b"\0\0\0\rIHDR":
         raise BadRequest("not a valid PNG: it has no header")
-    width, height = struct.unpack_from(">II", data, 16)
+    width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
     _check_pixels("PNG", width * height, max_pixels)
-    try:
-        pixels: NDArray[Any] = imagecodecs.png_decode(bytes(data))
-    except (imagecodecs.PngError, ValueError, RuntimeError) as error:
-        raise BadRequest(f"not a valid PNG: {error}") from None
-    return pixels
+    if depth == 16 and color_type != _PNG_COLOR_TYPES[1]:
+        raise BadRequest("PNG with color or alpha of 16 bits is not supported, only gray of 16 bits")
+    return _decode_with_pillow(PngImageFile, data, max_pixels)
 
 
-def _decode_tiff(data: bytes | memoryview, max_pixels: int) -> NDArray[Any]:
+def _decode_with_pillow(plugin: type[ImageFile], data: bytes | memoryview, max_pixels: int) -> NDArray[Any]:
+    """Decode with Pillow's plugin for one format, going past `Image.open` and its own limit."""
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            if len(file.pages) != 1:
-                raise BadRequest(f"the TIFF has {len(file.pages)} pages, expected one")
-            page = file.pages[0]
-            # A tile, or the values of a pixel, may be declared far larger than the image.
-            pixels = max(
-                page.imagewidth * page.imagelength, math.prod(page.chunks), page.nbytes // _LARGEST_PIXEL_BYTES
-            )
-            _check_pixels("TIFF", pixels, max_pixels)
-            image: NDArray[Any] = page.asarray(maxworkers=1)
+        with plugin(io.BytesIO(data)) as image:
+            _check_pixels(str(image.format), image.width * image.height, max_pixels)
+            pages = getattr(image, "n_frames", 1)
+            if pages != 1:
+                raise BadRequest(f"the {image.format} has {pages} pages, expected one")
+            if image.mode in _PILLOW_MODES:
+                return np.asarray(image)
+            if image.mode not in _PILLOW_CONVERSIONS:
+                raise BadRequest(f"the {image.format} has pixels of the kind {image.mode}, which is not supported")
+            return np.asarray(image.convert(_PILLOW_CONVERSIONS[image.mode]))
     except (DvidError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - the decoder raises nearly any exception on a damaged file
-        raise BadRequest(f"not a valid TIFF: {error!r}") from None
-    if image.ndim not in (2, 3):
-        raise BadRequest(f"the TIFF holds an array of shape {image.shape}, expected an image")
-    return image
+    except Exception as error:  # noqa: BLE001 - the plugins raise nearly any exception on a damaged file
+        raise BadRequest(f"not a valid {plugin.format}: {error!r}") from None
 
 
 def _check_pixels(kind: str, pixels: int, max_pixels: int) -> None:
