@@ -199,9 +199,10 @@ _COMPRESSION_NAMES = {
     "none": "No compression",
     "lz4": "LZ4 compression",
     "gzip": "gzip compression",
-    "snappy": "Snappy compression",
+    "snappy": "Go Snappy compression",
     "jpeg": "jpeg compression",
-}
+}  # as the reference server words them: clients look for "jpeg"
+_DEFAULT_LEVELS = {"jpeg": 32}
 
 
 def checked_compression(text: str) -> str:
@@ -230,7 +231,7 @@ def describe(view: View) -> dict[str, Any]:
         "DataUUID": instance.data_uuid,
         "Name": instance.name,
         "RepoUUID": instance.created_uuid,
-        "Compression": f"{_COMPRESSION_NAMES[compression]}, level {level or -1}",
+        "Compression": f"{_COMPRESSION_NAMES[compression]}, level {level or _DEFAULT_LEVELS.get(compression, -1)}",
         "Checksum": "No checksum",
         "Syncs": list(instance.syncs),
         "Versioned": instance.versioned,

@@ -7,7 +7,7 @@ from functools import cache
 
 from dvid.datatypes.base import datatype
 from dvid.datatypes.common import COMMON_ROUTES
-from dvid.errors import LockedNode, NotFound, NotServed
+from dvid.errors import BadRequest, LockedNode, MethodNotAllowed, NotFound, NotServed
 from dvid.http.routing import Match, Table
 
 
@@ -26,14 +26,14 @@ def match(typename: str, method: str, path: str, options: Mapping[str, str | lis
     Raises:
         LockedNode: it would write to a committed node.
         NotServed: the type is known, but its data is not served.
-        NotFound, MethodNotAllowed, BadRequest: as `Table.match`.
+        BadRequest: the type has no such request, or an argument is not what it takes.
     """
     kind = datatype(typename)
     try:
         found = table(typename).match(method, path, options)
-    except NotFound:
+    except (NotFound, MethodNotAllowed) as error:
         if kind.served:
-            raise
+            raise BadRequest(str(error)) from None  # 400, as the reference server answers it
         if locked and method in ("POST", "DELETE"):
             raise LockedNode("the node is committed: write to a child of it") from None
         raise NotServed(

@@ -84,8 +84,11 @@ def post_branch(call: NodeRequest) -> Reply:
 def post_tag(call: NodeRequest) -> Reply:
     """Name the node."""
     body = call.json_object()
-    name, note = text_field(body, "tag") or "", text_field(body, "note") or ""
-    child = _on_node(call, lambda tx, node: repos.tag(tx, node, name=name, note=note))
+    name, _ = (
+        text_field(body, "tag") or "",
+        text_field(body, "note"),
+    )  # a note is taken, and dropped as in the reference
+    child = _on_node(call, lambda tx, node: repos.tag(tx, node, name=name))
     return json_reply({"child": child.uuid})
 
 

@@ -8,7 +8,7 @@ from dvid.datatypes.base import new_instance
 from dvid.errors import BadRequest
 from dvid.http import documents
 from dvid.http.calls import NodeRequest, Request
-from dvid.routes import JSON, TEXT, Argument, Reply, Route, json_reply
+from dvid.routes import JSON, TEXT, Argument, Reply, Route, choice, json_reply
 from dvid.storage.protocol import Transaction
 from dvid.versions import repos
 from dvid.versions.catalogue import Directory
@@ -106,9 +106,8 @@ def post_rename(call: NodeRequest, name: str) -> Reply:
     return json_reply({"name": to})
 
 
-def delete_instance(call: NodeRequest, name: str, imsure: bool) -> Reply:
+def delete_instance(call: NodeRequest, name: str, imsure: str) -> Reply:
     """Delete an instance."""
-    _must_be_sure(imsure, f"instance {name!r} with all versions of its data")
 
     def delete(transaction: Transaction, directory: Directory) -> None:
         repo = directory.node(transaction, call.selector).record.repo
@@ -118,16 +117,10 @@ def delete_instance(call: NodeRequest, name: str, imsure: bool) -> Reply:
     return json_reply({"deleted": name})
 
 
-def delete_repo(call: NodeRequest, imsure: bool, passcode: str) -> Reply:
+def delete_repo(call: NodeRequest, imsure: str, passcode: str) -> Reply:
     """Delete a repo."""
-    _must_be_sure(imsure, "the repo with all its versions and data")
     _change(call, lambda tx, repo: repos.delete_repo(tx, repo, passcode))
     return json_reply({"deleted": call.selector})
-
-
-def _must_be_sure(imsure: bool, what: str) -> None:
-    if not imsure:
-        raise BadRequest(f"this removes {what} for good: add ?imsure=true if that is what you want")
 
 
 def get_log(call: NodeRequest) -> Reply:
@@ -174,7 +167,7 @@ def _change(call: NodeRequest, operation: Any) -> None:
 
 
 _NAME = Argument("name", "Name of the data instance.", example="grayscale")
-_IMSURE = Argument("imsure", "Must be true.", parse=lambda text: text == "true", default=False)
+_IMSURE = Argument("imsure", "Must be true, since this removes data for good.", choice("true"))
 
 ROUTES = (
     Route("HEAD", "/", head_repo, "Tell whether there is a repo with such a node: 200, else 400.", answers=TEXT),

@@ -170,7 +170,7 @@ def branch(
     return _add_child(transaction, parent, branch=name, note=note, uuid=uuid)
 
 
-def tag(transaction: Transaction, parent: NodeRecord, *, name: str, note: str = "") -> NodeRecord:
+def tag(transaction: Transaction, parent: NodeRecord, *, name: str) -> NodeRecord:
     """Give a committed node a name: a committed child whose UUID is that name, unique in the store.
 
     Raises:
@@ -185,10 +185,8 @@ def tag(transaction: Transaction, parent: NodeRecord, *, name: str, note: str = 
         raise BadRequest(
             f"{name!r} cannot be a tag: use 1 to 200 printable characters other than : ~ / ? # % and spaces"
         )
-    full_note = f'Tag of version {parent.uuid} with "{name}"'
-    child = _add_child(transaction, parent, branch=f"tag-{name}", note=full_note, uuid=name, any_uuid=True)
-    if note:
-        append_log(transaction, child, [note])
+    note = f'Tag of version {parent.uuid} with "{name}"'
+    child = _add_child(transaction, parent, branch=f"tag-{name}", note=note, uuid=name, any_uuid=True)
     _replace_node(transaction, child, locked=True)
     return child
 

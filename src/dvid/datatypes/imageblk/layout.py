@@ -27,7 +27,9 @@ class VoxelLayout:
     """Of one channel."""
     channels: int
     background: NDArray[np.uint8]
-    """The bytes of one voxel that nobody wrote."""
+    """The bytes of one voxel of a block that nobody wrote, as block requests answer them."""
+    nothing: NDArray[np.uint8]
+    """The same for boxes: zeros, as in the reference server."""
     interpolable: bool
 
     @property
@@ -64,11 +66,13 @@ class VoxelLayout:
 
 
 @lru_cache(1024)
-def _layout(block: Zyx, dtype: str, channels: int, background: float, interpolable: bool) -> VoxelLayout:
+def _layout(block: Zyx, dtype: str, channels: int, background: int, interpolable: bool) -> VoxelLayout:
     kind = np.dtype(dtype).newbyteorder("<")
-    voxel = np.full(channels, background, kind).view(np.uint8)
-    voxel.flags.writeable = False
-    return VoxelLayout(block, kind, channels, voxel, interpolable)
+    # The reference server fills the bytes of absent blocks with the setting, not the voxels.
+    voxel = np.full(channels * kind.itemsize, background, np.uint8)
+    nothing = np.zeros_like(voxel)
+    voxel.flags.writeable = nothing.flags.writeable = False
+    return VoxelLayout(block, kind, channels, voxel, nothing, interpolable)
 
 
 def layout_of(instance: InstanceRecord) -> VoxelLayout:

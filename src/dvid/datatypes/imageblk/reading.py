@@ -84,19 +84,19 @@ class _Gathered:
         """Copy what lies in the box, which is (z, y, x * itemsize)."""
         voxels = self._voxels
         if not self._packed:
-            gather_blocks(self._addresses, origins_zyx, voxels.block_zyx, voxels.background, box)
+            gather_blocks(self._addresses, origins_zyx, voxels.block_zyx, voxels.nothing, box)
             return
         packed = np.zeros(len(self._addresses), bool)
         packed[self._packed] = True
         if not packed.all():
             rest = ~packed
-            gather_blocks(self._addresses[rest], origins_zyx[rest], voxels.block_zyx, voxels.background, box)
+            gather_blocks(self._addresses[rest], origins_zyx[rest], voxels.block_zyx, voxels.nothing, box)
         bad = gather_lz4_blocks(
             self._addresses[packed] + np.uint64(_LZ4_HEADER),
             self._sizes[packed] - _LZ4_HEADER,
             origins_zyx[packed],
             voxels.block_zyx,
-            voxels.background,
+            voxels.nothing,
             box,
         )
         if bad >= 0:
@@ -117,7 +117,7 @@ class _Gathered:
             self._sizes[packed] - _LZ4_HEADER,
             origins,
             voxels.block_zyx,
-            voxels.background,
+            voxels.nothing,
             room,
         )
         if bad >= 0:
@@ -130,7 +130,7 @@ class _Gathered:
 
 
 def read_bytes(view: View, box: Box) -> NDArray[np.uint8]:
-    """The voxels of a box as bytes: (z, y, x * itemsize) uint8. What nobody wrote is background."""
+    """The voxels of a box as bytes: (z, y, x * itemsize) uint8. What nobody wrote is 0."""
     voxels = layout_of(view.instance)
     depth, height, width = box.shape_zyx
     out = np.empty((depth, height, width * voxels.itemsize), np.uint8)

@@ -224,7 +224,8 @@ def post_blocks(call: Call, start: Xyz, count: int, mutate: bool) -> Reply:
     depth, height, width = voxels.block_zyx
     blocks = data.reshape(count, depth, height, width * voxels.itemsize)
     volume = np.ascontiguousarray(blocks.transpose(1, 2, 0, 3)).reshape(-1)
-    call.edit(lambda edit: write_box(edit, box, volume, mutate=mutate))
+    # As in the reference server, whole blocks don't grow the extents: those who write them set the extents.
+    call.edit(lambda edit: write_box(edit, box, volume, mutate=mutate, grow=False))
     return Reply(b"", TEXT)
 
 
@@ -409,7 +410,7 @@ ROUTES = (
         "/raw/{dims}/{size}/{offset}[/{format}]",
         get_raw,
         "Answer a slice as an image, or a volume as voxels: little-endian, channels of a voxel side by side, x next, then y, then z. "
-        "What nobody wrote has the background value.",
+        "What nobody wrote is 0.",
         **_PICTURE,
     ),
     Route(
@@ -454,14 +455,14 @@ ROUTES = (
         "GET",
         "/blocks/{start}/{count}",
         get_blocks,
-        "Answer a row of blocks along x: the voxels of one block after the other.",
+        "Answer a row of blocks along x: the voxels of one block after the other. The bytes of blocks that nobody wrote have the Background value.",
         arguments=(_START, _COUNT),
     ),
     Route(
         "POST",
         "/blocks/{start}/{count}",
         post_blocks,
-        "Store a row of blocks along x.",
+        "Store a row of blocks along x. Other than raw, this leaves the extents as they are.",
         arguments=(_START, _COUNT),
         options=(_MUTATE,),
         body="The voxels of one block after the other.",

@@ -94,6 +94,7 @@ def write_box(
     mutate: bool = False,
     unaligned: bool = False,
     inside: Callable[[Zyx], bool] | None = None,
+    grow: bool = True,
 ) -> int:
     """Write the voxels of a box; the mutation id.
 
@@ -104,6 +105,7 @@ def write_box(
         mutate: the box may have been written before (told in the mutation log).
         unaligned: allow a box whose faces cut blocks: their other voxels stay what they are.
         inside: which blocks to write; None for all.
+        grow: let the instance's extents hold the box.
 
     Raises:
         BadRequest: the box cuts blocks, and `unaligned` is not set.
@@ -121,16 +123,17 @@ def write_box(
         around[z, y, row] = data.reshape(depth, height, width * voxels.itemsize)
         data = around
     sealed = sealed_blocks(edit.instance, lambda block: full_key(edit, block), whole, data, inside)
-    return put_blocks(edit, box, sealed, mutate=mutate)
+    return put_blocks(edit, box, sealed, mutate=mutate, grow=grow)
 
 
-def put_blocks(edit: Edit, box: Box, sealed: Iterable[tuple[bytes, bytes]], *, mutate: bool) -> int:
+def put_blocks(edit: Edit, box: Box, sealed: Iterable[tuple[bytes, bytes]], *, mutate: bool, grow: bool = True) -> int:
     """Store sealed blocks that make up a box; the mutation id."""
     count = 0
     for key, value in sealed:
         edit.put_sealed(key, value)
         count += 1
-    grow_extents(edit, box)
+    if grow:
+        grow_extents(edit, box)
     event = {"Offset": list(box.start_zyx[::-1]), "Size": list(box.shape_zyx[::-1]), "Blocks": count}
     return edit.log("mutate-blocks" if mutate else "ingest-blocks", event)
 
