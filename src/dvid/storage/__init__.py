@@ -42,8 +42,8 @@ def open_store(
 ) -> Store:
     """Open the store in a directory of a local disk; an empty or missing directory is made a store.
 
-    Several processes may have it open, each may open it several times, and worker processes should open it after they
-    were started: a store cannot be used across a fork.
+    Several processes may have it open, and each may open it several times. A process that was forked while it was open
+    can neither use nor open it: start worker processes by spawn, or before.
 
     Args:
         path: the directory.

@@ -41,6 +41,10 @@ class Batch(Protocol[W_co]):
         """Drop all of it; of no effect after `commit` or another `abort`."""
         ...
 
+    def is_open(self) -> bool:
+        """Whether it was neither committed nor aborted yet, also if either was interrupted."""
+        ...
+
 
 class _Request:
     """An operation somebody waits for."""
@@ -119,25 +123,21 @@ class GroupCommit(Generic[W]):
 
     def _lead(self, own: _Request) -> None:
         group: list[_Request] = []
-        committing = False
+        batch: Batch[W] | None = None
         try:
             batch = self._begin()
             try:
                 self._run(batch, group)
-                committing = True
                 full = self._commit(batch, group)
+                for request, _ in full if len(group) > 1 else ():
+                    self._run_alone(request)
+                for request in group:
+                    request.done = True
+            except BaseException as error:
+                self._fail(group, own, error, batch)
+                raise
             finally:
                 batch.abort()
-            if full and len(group) == 1:
-                own.error = own.error or full[0][1]
-            elif full:
-                for request, _ in full:
-                    self._run_alone(request)
-            for request in group:
-                request.done = True
-        except BaseException as error:
-            self._fail(group, own, error, committing)
-            raise
         finally:
             self._hand_over(own)
             for request in group:
@@ -170,45 +170,53 @@ class GroupCommit(Generic[W]):
         try:
             batch.commit()
         except StoreFull as error:
-            full += [(request, error) for request in group if request.error is None]
+            for request in group:
+                if request.error is None:
+                    request.error = error
+                    full.append((request, error))
         return full
 
     def _run_alone(self, request: _Request) -> None:
-        request.result = request.error = None
+        request.error = _interrupted()
         try:
             batch = self._begin()
             try:
                 request.result = batch.run(request.operation)
                 batch.commit()
+                request.error = None
             finally:
                 batch.abort()
         except Exception as error:  # noqa: BLE001 - it belongs to the thread that asked
             request.error = error
 
-    def _fail(self, group: list[_Request], own: _Request, error: BaseException, committing: bool) -> None:
-        """The transaction could not begin or be committed, or this thread was interrupted: let the others know."""
+    def _fail(self, group: list[_Request], own: _Request, error: BaseException, batch: Batch[W]) -> None:
+        """The transaction could not be committed, or this thread was interrupted: let the others know."""
         others = [request for request in group if request is not own and not request.done]
-        if isinstance(error, Exception) or committing:
-            for request in others:
-                if request.error is None:
-                    request.error = _copy(error)
-                request.done = True
-        else:
+        if not isinstance(error, Exception) and batch.is_open():
             # Nothing of it was written: another thread leads it.
+            batch.abort()
             with self._mutex:
                 for request in reversed(others):
                     request.result = request.error = None
                     self._queue.appendleft(request)
+            return
+        # After an interrupt the batch is closed because it was committed, unless that failed at the same moment.
+        committed = not isinstance(error, Exception) and not isinstance(error.__context__, Exception)
+        for request in others:
+            if request.error is None and not committed:
+                request.error = _copy(error) if isinstance(error, Exception) else _interrupted()
+            request.done = True
 
 
-def _copy(error: BaseException) -> BaseException:
+def _interrupted() -> StoreUnusable:
+    return StoreUnusable("the commit was interrupted: whether it was written is not known")
+
+
+def _copy(error: Exception) -> Exception:
     """An error to raise in another thread: one object raised in several would mix up their tracebacks."""
-    if isinstance(error, Exception):
-        try:
-            copy = type(error)(*error.args)
-        except TypeError:
-            copy = StoreUnusable(str(error))
-    else:
-        copy = StoreUnusable("the commit was interrupted: whether it was written is not known")
+    try:
+        copy = type(error)(*error.args)
+    except TypeError:
+        copy = StoreUnusable(str(error))
     copy.__cause__ = error
     return copy

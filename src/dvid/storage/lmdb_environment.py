@@ -129,7 +129,8 @@ class Environment:
 # --- one environment per directory and process ----------------------------------------------------------------------
 
 _environments: dict[str, Environment] = {}
-_inherited: list[Any] = []
+_inherited: dict[str, Any] = {}
+"""Of the process that forked this one."""
 _registry_lock = threading.RLock()
 
 
@@ -142,6 +143,8 @@ def acquire(path: str, settings: Settings, begin_batch: Callable[[Environment], 
     real = os.path.realpath(path)
     with _registry_lock:
         environment = _environments.get(real)
+        if real in _inherited:
+            _forked()
         if environment is None:
             environment = Environment(real, settings, begin_batch)
             _environments[real] = environment
@@ -170,7 +173,7 @@ def _forget_after_fork() -> None:
     _registry_lock = threading.RLock()
     for environment in _environments.values():
         # Never closed, not even by the garbage collector: that would undo locks of the parent.
-        _inherited.append(environment.env)
+        _inherited[environment.path] = environment.env
         environment.env = _Inherited()
         environment.begin = _forked
         environment.renew_writer()
@@ -181,7 +184,10 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def _forked(*_: object) -> NoReturn:
-    raise StoreUnusable("this store was opened before the process forked: open it again in the child process")
+    raise StoreUnusable(
+        "the store was open in the process that forked this one, and cannot be used or opened here: "
+        "start processes by spawn, or before the store is opened"
+    )
 
 
 def _closed(*_: object) -> NoReturn:
@@ -309,6 +315,11 @@ def explain(
             return StoreFull(
                 f"the store {path} fills the {size} bytes of address space this process could reserve for it "
                 "(see ulimit -v): nothing was written"
+            )
+        case lmdb.MapResizedError():
+            return StoreUnusable(
+                f"another process has made the store {path} larger than the address space that this one reserved: "
+                "open it again"
             )
         case lmdb.TxnFullError():
             return StoreFull("the transaction changes too much at once: nothing was written; write less in one request")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import lmdb
 
@@ -127,10 +127,7 @@ class LmdbSnapshot(_Reads):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._txn.abort()
-        environment = self._environment
-        environment.live.discard(id(self))
-        if environment.closed:
-            environment.finish()
+        self._leave()
 
     def _leave(self) -> None:
         environment = self._environment
@@ -140,7 +137,10 @@ class LmdbSnapshot(_Reads):
 
 
 class LmdbTransaction(_Reads):
-    """Reads and writes of one operation. A value that was read is valid until the next write, and no longer than it."""
+    """Reads and writes of one operation; what it writes is kept in memory until the commit.
+
+    A value that was read is valid until the next write, and no longer than the operation.
+    """
 
     __slots__ = ("_put", "changes", "room", "written")
 
@@ -207,12 +207,20 @@ class LmdbTransaction(_Reads):
 
     def end(self) -> None:
         """Make this object unusable: its LMDB transaction goes on without it, or is over."""
-        self._txn = self._cursor = None
+        self._txn = _Ended()
+        self._cursor = None
         self._get = self._put = _ended
 
 
-def _ended(*_: object) -> None:
+def _ended(*_: object) -> NoReturn:
     raise StoreUnusable("the transaction has ended")
+
+
+class _Ended:
+    """Stands for the LMDB transaction when it is over."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        _ended()
 
 
 class LmdbBatch:
@@ -232,6 +240,8 @@ class LmdbBatch:
         """Run one operation, all or nothing."""
         # Alone in the transaction, it needs no child of it to be taken back.
         first = not self._changed
+        if self._txn is None:
+            self._txn = self._begin_top()
         txn = self._txn if first else self._begin_child()
         transaction = LmdbTransaction(self._environment, txn, self._room(txn))
         try:
@@ -248,7 +258,7 @@ class LmdbBatch:
                 txn.abort()
             elif transaction.changes:
                 txn.abort()
-                self._txn = self._begin_top()
+                self._txn = None
             raise
         finally:
             transaction.end()
@@ -259,25 +269,34 @@ class LmdbBatch:
 
     def commit(self) -> None:
         """Commit what ran; raises StoreFull if it does not fit."""
-        txn, self._txn = self._txn, None
         if not self._changed:
-            txn.abort()
+            self.abort()
             return
+        environment = self._environment
+        # Before, as an interrupt may come right after; and after, as a sync may run meanwhile.
+        environment.dirty = environment.settings.relaxed
         try:
-            txn.commit()
+            self._txn.commit()
         except lmdb.Error as error:
-            raise explain(error, self._environment) from error
-        self._environment.dirty = True
+            raise explain(error, environment) from error
+        environment.dirty = environment.settings.relaxed
 
     def abort(self) -> None:
         """Drop what ran; nothing after a commit."""
         if self._txn is not None:
             self._txn.abort()
-            self._txn = None
+
+    def is_open(self) -> bool:
+        """Whether it was neither committed nor aborted."""
+        if self._txn is None:
+            return True
+        try:
+            self._txn.id()
+        except lmdb.Error:
+            return False
+        return True
 
     def _begin_top(self) -> Any:
-        self._txn = None
-        self._changed = False
         try:
             return self._begin(None, None, True, True)
         except lmdb.Error as error:

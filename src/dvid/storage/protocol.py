@@ -32,7 +32,10 @@ class Snapshot(Protocol):
         ...
 
     def seek(self, start: bytes, tail: int) -> Entry | None:
-        """The first entry at or after `start` among the keys that begin with `start[:-tail]`, or None."""
+        """The first entry at or after `start` among the keys that begin with `start[:-tail]`, or None.
+
+        `tail` is at least 1: how many bytes at the end of `start` the key found may differ in, or be longer or shorter by.
+        """
         ...
 
     def seek_many(self, starts: Iterable[bytes], tail: int) -> list[Entry | None]:
