@@ -222,8 +222,12 @@ def _for_jpeg(pixels: Pixels) -> NDArray[np.uint8]:
     """Reduce pixels to gray or RGB of uint8; alpha darkens, as against a black background."""
     if pixels.shape[2] == 4:
         largest = np.iinfo(pixels.dtype).max
-        wide = pixels.astype(np.uint32)
-        pixels = (wide[:, :, :3] * wide[:, :, 3:] // largest).astype(pixels.dtype)
+        alpha = pixels[:, :, 3].astype(np.uint16 if largest == 255 else np.uint32)
+        darkened = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+        # Channel by channel: numpy is slow along an axis of three.
+        for channel in range(3):
+            darkened[:, :, channel] = pixels[:, :, channel] * alpha // alpha.dtype.type(largest)
+        pixels = darkened
     if pixels.dtype.itemsize == 2:
         pixels = pixels >> 8
     return np.ascontiguousarray(pixels, np.uint8)
