@@ -70,6 +70,10 @@ class Call(Protocol):
         """The request's body, at most `limit` bytes and at most what the server allows (TooLarge beyond)."""
         ...
 
+    def read(self, size: int) -> bytes:
+        """The next part of the request's body, at most `size` bytes; empty at its end."""
+        ...
+
     def json(self) -> Any:
         """The request's body as JSON."""
         ...

@@ -33,10 +33,11 @@ def _parsed(data: bytes) -> Any:
 class Request:
     """What any handler may ask of a request."""
 
-    __slots__ = ("_falcon", "admin", "config", "database")
+    __slots__ = ("_falcon", "_read", "admin", "config", "database")
 
     def __init__(self, request: falcon.Request, database: Database, config: Config, *, admin: bool) -> None:
         self._falcon = request
+        self._read = 0  # bytes of the body
         self.database = database
         self.config = config
         self.admin = admin
@@ -78,19 +79,27 @@ class Request:
         announced = self._falcon.content_length
         if announced is not None and announced > allowed:
             raise TooLarge(f"the request's body has {announced} bytes, the limit is {allowed} (limits.bodyBytes)")
-        stream = self._falcon.stream
-        if announced is not None:
-            data = bytes(stream.read(announced)) if announced else b""
-            if len(data) != announced:
-                raise BadRequest(f"the request's body ends after {len(data)} bytes; Content-Length says {announced}")
-            return data
         pieces, size = [], 0
-        while piece := stream.read(_PIECE):
+        while piece := self.read(allowed + 1 - size):
             size += len(piece)
             if size > allowed:
                 raise TooLarge(f"the request's body has more than {allowed} bytes, the limit (limits.bodyBytes)")
             pieces.append(piece)
+        if announced is not None and size != announced:
+            raise BadRequest(f"the request's body ends after {size} bytes; Content-Length says {announced}")
         return b"".join(pieces)
+
+    def read(self, size: int) -> bytes:
+        """The next part of the request's body, at most `size` bytes; empty at its end."""
+        announced = self._falcon.content_length
+        if announced is not None:
+            size = min(size, announced - self._read)
+        if size <= 0:
+            return b""
+        # In pieces: the server hands on what it has, and never gathers a large body a second time.
+        piece = bytes(self._falcon.stream.read(min(size, _PIECE)))
+        self._read += len(piece)
+        return piece
 
     def json(self) -> Any:
         """The request's body as JSON.

@@ -145,7 +145,7 @@ def read_box(view: View, box: Box) -> NDArray[np.generic]:
     return layout_of(view.instance).array(read_bytes(view, box), box.shape_zyx)
 
 
-def stream_box(view: View, box: Box) -> Iterator[memoryview]:
+def stream_box(view: View, box: Box) -> Iterator[bytes]:
     """The voxels of a box as bytes, in pieces, one layer of blocks after another."""
     voxels = layout_of(view.instance)
     _, height, width = box.shape_zyx
@@ -160,7 +160,7 @@ def stream_box(view: View, box: Box) -> Iterator[memoryview]:
             piece = np.empty((planes, height, row), np.uint8)
             start_zyx = (z, box.start_zyx[1], box.start_zyx[2])
             gathered.into(block_origins(layer, voxels.block_zyx, start_zyx), piece)
-            yield piece.reshape(-1).data
+            yield piece.tobytes()
 
 
 def read_blocks(view: View, block_keys: list[bytes]) -> list[Buffer | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,20 @@ import numpy as np
 from dvid.codecs.compression import gzip_compress, gzip_decompress, lz4_compress, lz4_decompress
 from dvid.codecs.images import encode_image, encode_volume_jpeg, parse_format
 from dvid.datatypes.imageblk import operations as ops
-from dvid.datatypes.imageblk.layout import layout_of
+from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
 from dvid.datatypes.imageblk.reading import PIECE_BYTES, read_box, read_bytes, stream_box
 from dvid.datatypes.imageblk.slices import ObliquePlane, Plane, oblique_image, parse_dims, scaled, stored_size
-from dvid.datatypes.imageblk.writing import full_key, not_aligned, put_blocks, sealed_blocks, write_box
+from dvid.datatypes.imageblk.writing import (
+    Planes,
+    full_key,
+    not_aligned,
+    planes_of,
+    put_blocks,
+    sealed_blocks,
+    write_box,
+)
 from dvid.datatypes.voxels import set_extents
-from dvid.errors import BadRequest, TooLarge
+from dvid.errors import BadRequest, Conflict, TooLarge
 from dvid.geometry import MAX_COORDINATE, BlockRange, Box, Xyz, Zyx, reverse3
 from dvid.routes import (
     JSON,
@@ -85,7 +94,7 @@ def get_isotropic(call: Call, **arguments: Any) -> Reply:
     return get_raw(call, **arguments, isotropic=True)
 
 
-def _pieces(call: Call, box: Box) -> Iterator[memoryview]:
+def _pieces(call: Call, box: Box) -> Iterator[bytes]:
     with call.view() as view:
         yield from stream_box(view, box)
 
@@ -159,25 +168,66 @@ def post_raw(
     with call.view() as view:
         voxels = layout_of(view.instance)
         voxels.check_size(box, call.limits.decompressed_bytes)
-        aligned = box.is_aligned(voxels.block_zyx)
-        if not aligned and not unaligned:
-            raise BadRequest(not_aligned(box, voxels))
-        data = np.frombuffer(_body(call, compression, voxels.bytes_of(box)), np.uint8)
-        inside = ops.blocks_inside(view, roi, box) if roi else None
-        version = full_key(view, (0, 0, 0))
-        # Compressed and sealed here, so that the transaction is short; large ones meanwhile, so that memory is, too.
-        sealed = None
-        if aligned and len(data) <= MAX_IMAGE_BYTES:
-            sealed = list(sealed_blocks(view.instance, lambda block: full_key(view, block), box, data, inside))
+        if not box.is_aligned(voxels.block_zyx):
+            if not unaligned:
+                raise BadRequest(not_aligned(box, voxels))
+            data = np.frombuffer(_body(call, compression, voxels.bytes_of(box)), np.uint8)
+            call.edit(
+                lambda edit: write_box(edit, box, data, mutate=mutate, unaligned=True, inside=_inside(edit, roi, box))
+            )
+            return Reply(b"", TEXT)
+        # Compressed and sealed while the body arrives, so that the transaction is short and memory holds it once.
+        planes = _planes(call, compression, voxels, box)
+        seal = partial(sealed_blocks, view.instance, partial(full_key, view), box, planes, _inside(view, roi, box))
+        sealed, version = list(seal()), full_key(view, (0, 0, 0))
+        _expect_end(call)
 
     def write(edit: Edit) -> int:
-        if sealed is not None and full_key(edit, (0, 0, 0)) == version:
-            return put_blocks(edit, box, sealed, mutate=mutate)
-        chosen = ops.blocks_inside(edit, roi, box) if roi else None
-        return write_box(edit, box, data, mutate=mutate, unaligned=unaligned, inside=chosen)
+        if full_key(edit, (0, 0, 0)) != version:
+            raise Conflict("the branch has moved to another node while the request came in: send it again")
+        return put_blocks(edit, box, sealed, mutate=mutate)
 
     call.edit(write)
     return Reply(b"", TEXT)
+
+
+def _inside(view: View, roi: str, box: Box) -> Callable[[Zyx], bool] | None:
+    return ops.blocks_inside(view, roi, box) if roi else None
+
+
+def _planes(call: Call, compression: str, voxels: VoxelLayout, box: Box) -> Planes:
+    """The planes of a box, as they come with the request's body."""
+    length = voxels.bytes_of(box)
+    if compression:
+        return planes_of(voxels, box, np.frombuffer(_body(call, compression, length), np.uint8))
+    announced = call.header("Content-Length")
+    if announced is not None and announced != str(length):
+        raise BadRequest(_wrong_length(length, announced))
+    if length > call.limits.body_bytes:
+        raise TooLarge(f"the box has {length} bytes, the limit is {call.limits.body_bytes} (limits.bodyBytes)")
+    plane, seen = length // box.shape_zyx[0], 0
+
+    def planes(count: int) -> bytearray:
+        nonlocal seen
+        room = bytearray()
+        while len(room) < count * plane:
+            piece = call.read(count * plane - len(room))
+            if not piece:
+                raise BadRequest(_wrong_length(length, seen + len(room)))
+            room += piece
+        seen += len(room)
+        return room
+
+    return planes
+
+
+def _expect_end(call: Call) -> None:
+    if call.read(1):
+        raise BadRequest("the request's body has more bytes than the box takes")
+
+
+def _wrong_length(expected: int, found: int | str) -> str:
+    return f"the box takes {expected} bytes of voxels; the request's body has {found}"
 
 
 def refuse_isotropic(call: Call, **_: Any) -> Reply:
@@ -194,7 +244,7 @@ def _body(call: Call, compression: str, expected: int) -> bytes:
     else:
         data = call.body()
     if len(data) != expected:
-        raise BadRequest(f"the box takes {expected} bytes of voxels; the request's body has {len(data)}")
+        raise BadRequest(_wrong_length(expected, len(data)))
     return data
 
 

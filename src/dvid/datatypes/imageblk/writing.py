@@ -13,7 +13,7 @@ from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
 from dvid.datatypes.imageblk.reading import block_origins, read_bytes
 from dvid.datatypes.voxels import grow_extents
 from dvid.errors import BadRequest
-from dvid.geometry import BlockRange, Box, Zyx
+from dvid.geometry import Box, Zyx
 from dvid.kernels.boxes import scatter_blocks
 from dvid.storage.protocol import Buffer
 from dvid.versions import layout as keys
@@ -57,29 +57,43 @@ def _lz4_where_it_pays(block: memoryview) -> tuple[Buffer, Format]:
     return (packed, Format.LZ4) if len(packed) < _WORTH * len(block) else (block, Format.RAW)
 
 
-def cut(voxels: VoxelLayout, box: Box, data: NDArray[np.uint8], layer: BlockRange) -> NDArray[np.uint8]:
-    """The blocks of a layer from a box of voxels: (n, block bytes) uint8."""
-    depth, height, width = box.shape_zyx
-    out = np.empty((len(layer), voxels.block_bytes), np.uint8)
-    origins = block_origins(layer, voxels.block_zyx, box.start_zyx)
-    scatter_blocks(
-        data.reshape(depth, height, width * voxels.itemsize), origins, voxels.block_zyx, voxels.itemsize, out
-    )
-    return out
+Planes = Callable[[int], Buffer]
+"""Gives the bytes of the next so many planes (z) of a box."""
+
+
+def planes_of(voxels: VoxelLayout, box: Box, data: NDArray[np.uint8]) -> Planes:
+    """The planes of a box whose bytes are all there."""
+    _, height, width = box.shape_zyx
+    plane = height * width * voxels.itemsize
+    flat, at = data.reshape(-1), 0
+
+    def planes(count: int) -> Buffer:
+        nonlocal at
+        at += count * plane
+        return flat[at - count * plane : at].data
+
+    return planes
 
 
 def sealed_blocks(
     instance: InstanceRecord,
     full_key: Callable[[Zyx], bytes],
     box: Box,
-    data: NDArray[np.uint8],
+    planes: Planes,
     inside: Callable[[Zyx], bool] | None = None,
 ) -> Iterator[tuple[bytes, bytes]]:
     """The stored keys and values of the blocks of an aligned box, one layer of blocks after another."""
     voxels, encode = layout_of(instance), encoder_of(instance)
+    depth = voxels.block_zyx[0]
+    _, height, width = box.shape_zyx
+    room = None
     for layer in box.blocks(voxels.block_zyx).layers():
-        blocks = cut(voxels, box, data, layer)
-        for block, row in zip(layer, blocks, strict=True):
+        slab = np.frombuffer(planes(depth), np.uint8).reshape(depth, height, width * voxels.itemsize)
+        if room is None:
+            room = np.empty((len(layer), voxels.block_bytes), np.uint8)
+        start_zyx = (layer.start_zyx[0] * depth, *box.start_zyx[1:])
+        scatter_blocks(slab, block_origins(layer, voxels.block_zyx, start_zyx), voxels.block_zyx, voxels.itemsize, room)
+        for block, row in zip(layer, room, strict=True):
             if inside is None or inside(block):
                 key = full_key(block)
                 payload, form = encode(row.data)
@@ -122,7 +136,8 @@ def write_box(
         row = slice(x.start * voxels.itemsize, x.stop * voxels.itemsize)
         around[z, y, row] = data.reshape(depth, height, width * voxels.itemsize)
         data = around
-    sealed = sealed_blocks(edit.instance, lambda block: full_key(edit, block), whole, data, inside)
+    planes = planes_of(voxels, whole, data)
+    sealed = sealed_blocks(edit.instance, lambda block: full_key(edit, block), whole, planes, inside)
     return put_blocks(edit, box, sealed, mutate=mutate, grow=grow)
 
 
