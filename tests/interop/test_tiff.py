@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -128,6 +131,39 @@ def test_many_channels_without_planes_are_taken_for_planes(path):
         np.testing.assert_array_equal(source.read((0, 0, 0), VOLUME.shape), VOLUME)
     with open_source(str(path), axes="cyx") as source:
         assert (source.shape_zyx, source.channels) == ((1, 50, 70), 6)
+
+
+@pytest.mark.parametrize("axes", ["yxz", "zzyx", "zxy", "yx", "-yx", "tyx", ""])
+def test_axes_that_do_not_fit_the_pages_are_refused(path, axes):
+    tifffile.imwrite(path, VOLUME, photometric="minisblack", compression="zlib")
+    with pytest.raises(BadRequest, match="does not fit"):
+        open_source(str(path), axes=axes)
+
+
+def test_a_bomb_in_a_strip_is_not_unpacked(path):
+    tifffile.imwrite(path, np.zeros((40, 40), np.uint8), photometric="minisblack", compression="zlib", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        counts = file.pages.first.tags["StripByteCounts"]
+        where, offsets = counts.valueoffset, file.pages.first.tags["StripOffsets"].valueoffset
+    whole = bytearray(path.read_bytes())
+    bomb = zlib.compress(bytes(300 << 20))
+    whole[where : where + 4] = len(bomb).to_bytes(4, "little")
+    whole[offsets : offsets + 4] = len(whole).to_bytes(4, "little")
+    path.write_bytes(whole + bomb)
+    # In a process of its own: the peak of this one is that of all tests before.
+    script = """
+import contextlib, resource, sys
+from dvid.errors import BadRequest
+from dvid.interop import open_source
+import dvid.interop.tiff
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with contextlib.suppress(BadRequest), open_source(sys.argv[1]) as source:
+    assert not source.read((0, 0, 0), (1, 40, 40)).any()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    kilobytes = int(done.stdout)
+    assert kilobytes < 100 << 10
 
 
 @settings(max_examples=150, deadline=None)

@@ -14,6 +14,7 @@ from dvid.errors import BadRequest
 from dvid.interop import tiff
 from dvid.interop.piece_cache import PieceCache
 from dvid.interop.resolution import Size
+from dvid.interop.tiff_metadata import read_resolution
 from dvid.interop.volumes import SinkPlan, Voxels, check_piece
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -85,7 +86,7 @@ def read_details(path: str, header: SliceHeader) -> SliceDetails:
     if not is_tiff:
         return SliceDetails(header.shape_yx, None, None)
     with tiff.open_file(path) as file, tiff.reading(path):
-        size, units = tiff.read_resolution(file)
+        size, units = read_resolution(file)
         return SliceDetails(tiff.PageReader(file.pages.first, path).segment_yx, size, units)
 
 

@@ -10,7 +10,6 @@ import io
 import logging
 import math
 import os
-import re
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -26,13 +25,11 @@ from dvid.interop.axes import MOST_CHANNELS
 from dvid.interop.numpy_files import MappedSink, MappedSource, check_free_space
 from dvid.interop.piece_cache import PieceCache
 from dvid.interop.progress import ProgressJournal
-from dvid.interop.resolution import Size, parse_lengths, to_nanometers
+from dvid.interop.tiff_metadata import check_pages, check_whole, describe_resolution, read_resolution
 from dvid.interop.volumes import ShapeZYX, SinkPlan, VolumeSource, Voxels, check_dtype, check_piece, refuse_existing
 
 # It reports damage to standard error as it goes on; here damage is an error.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
-
-MAX_PAGES = 1 << 20
 
 # What a damaged or unsupported file makes tifffile and its codecs raise.
 _READ_ERRORS: tuple[type[Exception], ...] = (
@@ -60,7 +57,7 @@ def reading(path: str) -> Iterator[None]:
 def open_file(path: str) -> tifffile.TiffFile:
     """Opens a TIFF file whose list of pages is whole."""
     with reading(path):
-        _check_pages(path)
+        check_pages(path)
         return tifffile.TiffFile(path, _multifile=False)
 
 
@@ -224,7 +221,7 @@ def open_tiff(path: str, dataset: str | None = None, axes: str | None = None) ->
     file = open_file(path)
     try:
         with reading(path):
-            _check_whole(file, path)
+            check_whole(file, path)
             series = _choose_series(file, dataset, path)
             letters = _name_axes(series, axes, path)
             size, units = read_resolution(file)
@@ -271,58 +268,6 @@ def make_tiff(path: str, plan: SinkPlan, journal: ProgressJournal, resume: bool)
     return MappedSink(path, plan, journal, array.reshape(plan.array_shape))
 
 
-def describe_resolution(plan: SinkPlan) -> dict[str, Any]:
-    """What the JSON description of a file written here says about its voxels."""
-    if plan.voxel_size_zyx is None:
-        return {}
-    return {"voxel_size_zyx": list(plan.voxel_size_zyx), "units": plan.units}
-
-
-def read_resolution(file: tifffile.TiffFile) -> tuple[Size | None, str | None]:
-    """Voxel size and unit, as ImageJ, OME or the description of files written here give them; None where they don't."""
-    if file.is_imagej:
-        about = file.imagej_metadata or {}
-        x, y = file.pages.first.resolution
-        lengths = parse_lengths([about.get("spacing"), 1 / y if y else None, 1 / x if x else None], 3)
-        if lengths is not None and about.get("unit") is not None:
-            return to_nanometers((lengths[0], lengths[1], lengths[2]), [about["unit"]] * 3)
-    elif file.is_ome:
-        pixels = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", file.ome_metadata or "")
-        stated = dict(re.findall(r'(PhysicalSize\w+)="([^"]*)"', pixels.group())) if pixels else {}
-        lengths = parse_lengths([_as_number(stated.get(f"PhysicalSize{axis}")) for axis in "ZYX"], 3)
-        if lengths is not None:
-            units = [stated.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"]
-            return to_nanometers((lengths[0], lengths[1], lengths[2]), units)
-    elif file.is_shaped:
-        for about in file.shaped_metadata or ():
-            lengths = parse_lengths(about.get("voxel_size_zyx"), 3)
-            if lengths is not None:
-                units = about.get("units")
-                return (lengths[0], lengths[1], lengths[2]), units if isinstance(units, str) else None
-    return None, None
-
-
-def _as_number(text: str | None) -> float:
-    try:
-        return float(text) if text is not None else math.nan
-    except ValueError:
-        return math.nan
-
-
-def _check_whole(file: tifffile.TiffFile, path: str) -> None:
-    """Refuses a file with fewer pixels than it says: cut short, it would pass for its first plane alone."""
-    stated = None
-    if file.is_imagej:
-        images = (file.imagej_metadata or {}).get("images", 1)
-        stated = images * file.pages.first.size if isinstance(images, int) else None
-    elif file.is_shaped:
-        shapes = [about.get("shape") for about in file.shaped_metadata or ()]
-        stated = sum(math.prod(shape) for shape in shapes if isinstance(shape, (list, tuple)))
-    held = sum(series.size for series in file.series)
-    if stated is not None and held < stated:
-        raise BadRequest(f"{path} is cut short: it says that it has {stated} values, and has {held}")
-
-
 def _choose_series(file: tifffile.TiffFile, dataset: str | None, path: str) -> Any:
     series = file.series
     listed = ", ".join(f"{index}: {one.shape} {one.dtype}" for index, one in enumerate(series[:40]))
@@ -338,8 +283,17 @@ def _choose_series(file: tifffile.TiffFile, dataset: str | None, path: str) -> A
 def _name_axes(series: Any, axes: str | None, path: str) -> str:
     """z, c, y, x, or - for an axis of length 1, for each axis of a series."""
     if axes is not None:
-        if len(axes) != len(series.shape) or not set(axes) <= set("zcyx-") or axes[-2:] == "zx":
-            raise BadRequest(f"{path} has axes {series.axes} of {series.shape}: {axes!r} does not name them")
+        places = zip(axes, series.axes, series.shape, strict=len(axes) == len(series.shape))
+        fits = len(axes) == len(series.shape) and all(
+            (letter in "yx" and letter == named.lower())
+            or (named not in "YX" and (letter in "zc" or (letter, size) == ("-", 1)))
+            for letter, named, size in places
+        )
+        if not fits or axes.count("z") > 1 or axes.count("c") > 1:
+            raise BadRequest(
+                f"{path} has the axes {series.axes} of {series.shape}: {axes!r} does not fit them "
+                "(z or c for each before or after Y and X, - for one of length 1)"
+            )
         return axes
     names = [
         "-" if size == 1 and letter not in "YX" else letter
@@ -368,28 +322,6 @@ def _map_series(path: str, file: tifffile.TiffFile, series: Any, letters: str) -
         raise BadRequest(f"{path} is cut short: {shape} {dtype} from byte {series.dataoffset} on reach past its end")
     array = np.memmap(path, dtype, "r", series.dataoffset, shape)
     return MappedSource(path, array, letters.replace("-", ""))
-
-
-def _check_pages(path: str) -> None:
-    """Walks the chain of pages, because a chain that is cut short would pass for a smaller stack."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        head = file.read(16)
-        order = "<" if head[:2] == b"II" else ">"
-        big = head[2:4] in (b"\x2b\x00", b"\x00\x2b")
-        count_format, link_format, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
-        (offset,) = struct.unpack_from(order + link_format, head, 8 if big else 4)
-        seen: set[int] = set()
-        while offset:
-            if offset in seen or len(seen) >= MAX_PAGES:
-                raise BadRequest(f"{path} is damaged: its chain of pages has no end")
-            if offset >= size:
-                raise BadRequest(f"{path} is cut short: a page at byte {offset} is past its end at {size}")
-            seen.add(offset)
-            file.seek(offset)
-            (entries,) = struct.unpack(order + count_format, file.read(struct.calcsize(count_format)))
-            file.seek(entries * entry, os.SEEK_CUR)
-            (offset,) = struct.unpack(order + link_format, file.read(struct.calcsize(link_format)))
 
 
 def encode_page(plane: Voxels, plan: SinkPlan) -> bytes:
