@@ -16,7 +16,19 @@ import urllib3
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory):
+def admin_token():
+    """What gives admin rights on the server."""
+    return os.environ.get("DVID_ADMIN_TOKEN", "" if "DVID_URL" in os.environ else uuid.uuid4().hex)
+
+
+@pytest.fixture(autouse=True)
+def no_token_in_the_environment(admin_token, monkeypatch):
+    """The clients of the tests are no administrators, unless they say so: those may write to locked nodes."""
+    monkeypatch.delenv("DVID_ADMIN_TOKEN", raising=False)
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory, admin_token):
     """The URL of a server; of DVID_URL where that is set, elsewhere of a server of this session."""
     if url := os.environ.get("DVID_URL"):
         yield url.rstrip("/")
@@ -24,7 +36,8 @@ def server_url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dvid")
     command = [sys.executable, "-u", "-m", "dvid", "serve", "--data", str(folder / "data"), "--http", "127.0.0.1:0"]
     with open(folder / "log", "wb") as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        environment = {**os.environ, "DVID_ADMIN_TOKEN": admin_token}
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     try:
         printed = []
         for line in server.stdout:
@@ -44,25 +57,23 @@ def server_url(tmp_path_factory):
         server.stdout.close()
 
 
-def answer_to(url, document):
-    """What the server answers to a JSON document."""
-    if token := os.environ.get("DVID_ADMIN_TOKEN"):
-        url += "?" + urllib.parse.urlencode({"admintoken": token})
-    answer = urllib3.request("POST", url, body=json.dumps(document))
-    assert answer.status == 200, answer.data
-    return answer.json()
-
-
 @pytest.fixture(scope="session")
-def post():
-    """Sends a JSON document to a URL; returns the answer's."""
+def post(admin_token):
+    """Sends a JSON document to a URL, as an administrator; returns the answer's."""
+
+    def answer_to(url, document):
+        query = urllib.parse.urlencode({"admintoken": admin_token} if admin_token else {})
+        answer = urllib3.request("POST", f"{url}?{query}", body=json.dumps(document))
+        assert answer.status == 200, answer.data
+        return answer.json()
+
     return answer_to
 
 
 @pytest.fixture(scope="session")
-def node(server_url):
+def node(server_url, post):
     """UUID of the root of a new repository."""
-    return answer_to(f"{server_url}/api/repos", {"alias": "dvidclient", "description": "tests of the client"})["root"]
+    return post(f"{server_url}/api/repos", {"alias": "dvidclient", "description": "tests of the client"})["root"]
 
 
 @pytest.fixture

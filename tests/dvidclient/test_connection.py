@@ -95,10 +95,10 @@ def test_an_answer_that_is_no_json_object_is_an_error(proxy):
 
 
 def test_requests_say_who_asks(proxy, monkeypatch):
-    monkeypatch.delenv("DVID_ADMIN_TOKEN", raising=False)
     Connection(proxy.url).get_json("/api/server/info", "asking")
     monkeypatch.setenv("DVID_ADMIN_TOKEN", "from the environment")
     Connection(proxy.url).get_json("/api/server/info", "asking")
+    monkeypatch.setenv("DVID_ADMIN_TOKEN", "other")
     Connection(proxy.url, token="given").get_json("/api/server/info", "asking")
     headers = [headers for _, _, headers in proxy.seen]
     assert all(sent["User-Agent"].startswith("dvidclient") for sent in headers)
