@@ -62,7 +62,7 @@ class Database:
 
         See `dvid.storage.protocol.Store.transact` for what an operation may do.
         """
-        return self.store.transact(lambda transaction: operation(transaction, self._catalogue.at(transaction)))
+        return self.store.transact(lambda transaction: operation(transaction, self._catalogue.within(transaction)))
 
     @contextmanager
     def view(self, selector: str, name: str) -> Iterator[View]:
@@ -104,7 +104,7 @@ class Database:
         """
 
         def run(transaction: Transaction) -> T:
-            directory = self._catalogue.at(transaction)
+            directory = self._catalogue.within(transaction)
             node = directory.node(transaction, selector)
             instance = directory.instance(transaction, node.record.repo, name)
             return operation(Edit(transaction, directory, node, instance, user=user, app=app, unlocked=unlocked))

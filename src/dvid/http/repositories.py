@@ -13,6 +13,7 @@ from dvid.storage.protocol import Transaction
 from dvid.versions import repos
 from dvid.versions.catalogue import Directory
 from dvid.versions.records import RepoRecord
+from dvid.versions.resolve import resolve
 
 
 def text_field(body: dict[str, Any], name: str) -> str | None:
@@ -158,6 +159,23 @@ def post_merge(call: NodeRequest) -> Reply:
     return json_reply({"child": call.database.transact(merge)})
 
 
+def post_resolve(call: NodeRequest) -> Reply:
+    """Merge nodes that disagree."""
+    body = call.json_object()
+    names, parents = text_list(body, "data"), text_list(body, "parents")
+    note = text_field(body, "note") or ""
+
+    def merge(transaction: Transaction, directory: Directory) -> str:
+        repo = directory.node(transaction, call.selector).record.repo
+        instances = [directory.instance(transaction, repo, name) for name in dict.fromkeys(names)]
+        nodes = [directory.node(transaction, parent).record for parent in parents]
+        if any(node.repo != repo for node in nodes):
+            raise BadRequest("the parents of a merge must be nodes of the repo")
+        return resolve(transaction, directory, nodes, instances, note=note, user=call.user, app=call.app).uuid
+
+    return json_reply({"child": call.database.transact(merge)})
+
+
 def _change(call: NodeRequest, operation: Any) -> None:
     def change(transaction: Transaction, directory: Directory) -> None:
         repo: RepoRecord = directory.repo(transaction, directory.node(transaction, call.selector).record.repo)
@@ -248,6 +266,17 @@ ROUTES = (
         "Make an open node that descends from several committed ones. Where they hold different values of one key, "
         "reading that key is refused until it is written anew.",
         body='A JSON object: {"mergeType": "conflict-free", "parents": ["uuid", "uuid"], "note": "optional"}.',
+        answers=JSON,
+        writes=True,
+    ),
+    Route(
+        "POST",
+        "/resolve",
+        post_resolve,
+        "Make an open node that descends from several committed ones, and write there every key of the named data "
+        "instances that the parents hold differently: as the first of them in the list has it.",
+        body='A JSON object: {"data": ["name", "name"], "parents": ["uuid", "uuid"], "note": "optional"}; the parents '
+        "in the order of their priority.",
         answers=JSON,
         writes=True,
     ),

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 import lmdb
 
 from dvid.errors import StoreFull, StoreUnusable
+from dvid.storage.batches import grouped, grouped_keys
 from dvid.storage.lmdb_environment import MIBIBYTE, Environment, explain
 from dvid.storage.protocol import Buffer, Entry
 
@@ -95,14 +96,24 @@ class _Reads:
         except lmdb.Error as error:
             raise explain(error, self._environment) from error
 
+    def batches(self, start: bytes, stop: bytes) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """What `scan` gives, many at a time, with copies of the values."""
+        return grouped(((key, bytes(value)) for key, value in self.scan(start, stop)), stop)
+
+    def key_batches(self, start: bytes, stop: bytes) -> Iterator[list[bytes]]:
+        """The keys alone of what `scan` gives, many at a time."""
+        return grouped_keys((key for key, _ in self.scan(start, stop)), stop)
+
 
 class LmdbSnapshot(_Reads):
     """Reads from one consistent state, between `with` and its end. Not to be used by two threads at one time."""
 
-    __slots__ = ()
+    __slots__ = ("_copying",)
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+        self._copying: Any = None
+        """An LMDB transaction on the same state that gives bytes in place of views: several times faster to scan."""
 
     def __enter__(self) -> LmdbSnapshot:
         environment = self._environment
@@ -127,7 +138,47 @@ class LmdbSnapshot(_Reads):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._txn.abort()
+        if self._copying is not None:
+            self._copying.abort()
+            self._copying = None
         self._leave()
+
+    def batches(self, start: bytes, stop: bytes) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """What `scan` gives, many at a time, with copies of the values."""
+        if not self._begin_copying():
+            yield from super().batches(start, stop)
+        elif start < stop:
+            try:
+                cursor = self._copying.cursor()
+                if cursor.set_range(start):
+                    yield from grouped(cursor.iternext(), stop)
+            except lmdb.Error as error:
+                raise explain(error, self._environment) from error
+
+    def key_batches(self, start: bytes, stop: bytes) -> Iterator[list[bytes]]:
+        """The keys alone of what `scan` gives, many at a time."""
+        if not self._begin_copying():
+            yield from super().key_batches(start, stop)
+        elif start < stop:
+            try:
+                cursor = self._copying.cursor()
+                if cursor.set_range(start):
+                    yield from grouped_keys(cursor.iternext(values=False), stop)
+            except lmdb.Error as error:
+                raise explain(error, self._environment) from error
+
+    def _begin_copying(self) -> bool:
+        """Whether there is a second transaction on the state of the first: not if a commit came between the two."""
+        if self._copying is None:
+            try:
+                txn = self._environment.begin(None, None, False, False)
+            except lmdb.Error:
+                return False
+            if txn.id() != self._txn.id():
+                txn.abort()
+                return False
+            self._copying = txn
+        return True
 
     def _leave(self) -> None:
         environment = self._environment

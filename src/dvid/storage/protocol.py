@@ -46,6 +46,17 @@ class Snapshot(Protocol):
         """The entries with start <= key < stop in the order of their keys, or backwards."""
         ...
 
+    def batches(self, start: bytes, stop: bytes) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """What `scan` gives, many at a time: keys, and copies of their values. Fastest where values are small.
+
+        A batch holds about 256 KiB, or one larger value.
+        """
+        ...
+
+    def key_batches(self, start: bytes, stop: bytes) -> Iterator[list[bytes]]:
+        """The keys alone of what `scan` gives, many at a time. The values are not read from the disk."""
+        ...
+
 
 class Transaction(Snapshot, Protocol):
     """Reads and writes that take effect together or not at all. Reads see the transaction's own writes.

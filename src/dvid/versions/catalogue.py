@@ -6,17 +6,19 @@ value that every change of metadata replaces) stays the same, so that the common
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
 from dvid.errors import BadRequest, UnknownInstance, UnknownNode
-from dvid.storage.protocol import Snapshot
+from dvid.storage.protocol import Snapshot, Transaction
 from dvid.versions import layout
-from dvid.versions.envelope import unseal
+from dvid.versions.envelope import seal, unseal
 from dvid.versions.lineage import Lineage, Lineages, read_node
 from dvid.versions.records import InstanceRecord, NodeRecord, Record, RepoRecord, decode
 
 MASTER = "master"
+_MOST_KEPT = 100_000
 _SELECTOR = re.compile(r"([^:~]*)(?::([^:~]*)(?:~(\d{1,9}))?)?")
 
 
@@ -32,6 +34,19 @@ def read_number(snapshot: Snapshot, key: bytes) -> int | None:
     return None if stored is None else int.from_bytes(unseal(key, stored).payload, "big")
 
 
+def put_number(transaction: Transaction, key: bytes, number: int) -> None:
+    """Store a number under a system key."""
+    transaction.put(key, seal(key, layout.pack_u64(number)))
+
+
+def touch(transaction: Transaction, repo: int) -> None:
+    """Give the store and the repo a new stamp: whatever was derived from their metadata is out of date."""
+    # Random, not counted up: a count could be given out twice when a group of transactions fails to commit.
+    stamp = os.urandom(12)
+    transaction.put(layout.STAMP, stamp)
+    transaction.put(layout.REPO_STAMP + layout.pack_u32(repo), stamp)
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node as requests need it."""
@@ -41,13 +56,20 @@ class Node:
 
 
 class Directory:
-    """The repos, nodes and instances of one state of the store."""
+    """The repos, nodes and instances of one state of the store. Safe for use by many threads."""
 
-    def __init__(self, lineages: Lineages) -> None:
+    def __init__(self, lineages: Lineages, stamp: bytes) -> None:
         self.lineages = lineages
+        self._stamp = stamp
+        self.committed = False
+        """True once a snapshot has shown this state."""
         self._nodes: dict[str, Node] = {}
         self._instances: dict[tuple[int, str], InstanceRecord] = {}
         self._repos: dict[int, RepoRecord] = {}
+
+    def _may_keep(self, snapshot: Snapshot) -> bool:
+        """True unless a transaction has changed the metadata since this directory was made for it."""
+        return stamp_of(snapshot) == self._stamp
 
     def node(self, snapshot: Snapshot, selector: str) -> Node:
         """The node that `selector` names.
@@ -60,14 +82,17 @@ class Directory:
         """
         found = self._nodes.get(selector)
         if found is None:
-            version = self._resolve(snapshot, selector)
-            found = self._nodes[selector] = Node(read_node(snapshot, version), self.lineages.of(snapshot, version))
+            found = self.version(snapshot, self._resolve(snapshot, selector))
+            if self._may_keep(snapshot):
+                if len(self._nodes) >= _MOST_KEPT:
+                    self._nodes = {}
+                self._nodes[selector] = found
         return found
 
     def _resolve(self, snapshot: Snapshot, selector: str) -> int:
         match = _SELECTOR.fullmatch(selector)
         if match is None:
-            raise UnknownNode(f"{selector!r} does not name a node: use a UUID, a prefix of one, or UUID:branch")
+            raise UnknownNode(f"{selector[:80]!r} does not name a node: use a UUID, a prefix of one, or UUID:branch")
         prefix, branch, steps = match.groups()
         if branch is None:
             return self._by_prefix(snapshot, prefix)
@@ -116,7 +141,8 @@ class Directory:
             found = read_record(snapshot, layout.REPO + layout.pack_u32(number), RepoRecord)
             if found is None:
                 raise UnknownNode(f"there is no repo {number}")
-            self._repos[number] = found
+            if self._may_keep(snapshot):
+                self._repos[number] = found
         return found
 
     def instance(self, snapshot: Snapshot, repo: int, name: str) -> InstanceRecord:
@@ -131,29 +157,50 @@ class Directory:
             if number is None:
                 root = self.repo(snapshot, repo).root_uuid
                 raise UnknownInstance(f"the repo with root {root} has no data instance named {name!r}")
-            found = self._instances[repo, name] = read_instance(snapshot, number)
+            found = read_instance(snapshot, number)
+            if self._may_keep(snapshot):
+                self._instances[repo, name] = found
         return found
 
 
 class Catalogue:
-    """Directories by the stamp of the state they describe, for one store and process."""
+    """Directories by the stamp of the state they describe, for one store and process. Safe for use by many threads."""
 
     def __init__(self) -> None:
         self.lineages = Lineages()
-        self._latest: tuple[bytes, Directory] = b"", Directory(self.lineages)
+        self._latest: tuple[bytes, Directory] = b"", Directory(self.lineages, b"")
 
     def at(self, snapshot: Snapshot) -> Directory:
-        """The directory of what this snapshot shows.
+        """The directory of what this snapshot shows."""
+        stamp = stamp_of(snapshot)
+        known, directory = self._latest
+        if stamp != known or not directory.committed:
+            self.lineages.committed(read_number(snapshot, layout.COUNTER + b"version") or 0)
+            directory = self._keep(stamp, committed=True)
+        return directory
 
-        In a transaction: of what it showed before the transaction changed any metadata.
+    def within(self, transaction: Snapshot) -> Directory:
+        """The directory of what a transaction shows before it changes any metadata.
+
+        It may be that of a state that is never committed: of a transaction that shares the next commit.
         """
-        stored = snapshot.get(layout.STAMP)
-        stamp = b"" if stored is None else bytes(stored)
+        stamp = stamp_of(transaction)
+        known, directory = self._latest
+        return directory if stamp == known else self._keep(stamp, committed=False)
+
+    def _keep(self, stamp: bytes, *, committed: bool) -> Directory:
         known, directory = self._latest
         if stamp != known:
-            directory = Directory(self.lineages)
+            directory = Directory(self.lineages, stamp)
             self._latest = stamp, directory
+        directory.committed = directory.committed or committed
         return directory
+
+
+def stamp_of(snapshot: Snapshot) -> bytes:
+    """The stamp of the metadata; every change of them replaces it."""
+    stored = snapshot.get(layout.STAMP)
+    return b"" if stored is None else bytes(stored)
 
 
 def read_instance(snapshot: Snapshot, number: int) -> InstanceRecord:

@@ -7,10 +7,12 @@ up under the wrong key is as visible as one with a flipped bit.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 import imagecodecs
+import numpy as np
 import xxhash
 
 from dvid.codecs.compression import lz4_compress, lz4_decompress
@@ -18,6 +20,8 @@ from dvid.errors import CorruptValue, DvidError
 from dvid.storage.protocol import Buffer
 
 HEADER_BYTES = 9
+
+_WORTH_A_KERNEL = 48
 
 
 class Format(IntEnum):
@@ -39,6 +43,14 @@ class Value(NamedTuple):
 
     format: int
     payload: memoryview
+
+
+class Batch(NamedTuple):
+    """Several values in the order of their keys, copied out of the store."""
+
+    keys: list[bytes]
+    formats: list[int]
+    payloads: list[bytes]
 
 
 def _seed(key: bytes, form: int) -> int:
@@ -66,6 +78,32 @@ def unseal(key: bytes, stored: memoryview) -> Value:
             f"the value stored under key {key.hex()} does not match its checksum: restore it from a backup"
         )
     return Value(form, payload)
+
+
+def unseal_many(keys: Sequence[bytes], stored: Sequence[bytes | memoryview]) -> list[int]:
+    """Check many stored values, as `unseal` does each; their formats. The payloads begin at `HEADER_BYTES`.
+
+    Raises:
+        CorruptValue: the bytes are not what was stored under one of these keys.
+    """
+    if len(keys) < _WORTH_A_KERNEL:
+        return [unseal(key, memoryview(value)).format for key, value in zip(keys, stored, strict=True)]
+    # Not above: loading the kernels takes a moment, and not every program reads data.
+    from dvid.kernels.buffers import heads, locate
+    from dvid.kernels.checksums import checksums
+
+    addresses, sizes = locate(stored)
+    read = heads(addresses, sizes, HEADER_BYTES)
+    forms = read[:, 0]
+    seeds = checksums(*locate(keys), forms.astype(np.uint64))
+    found = checksums(addresses + np.uint64(HEADER_BYTES), sizes - HEADER_BYTES, seeds)
+    wrong = (read[:, 1:].copy().view(">u8")[:, 0] != found) | (sizes < HEADER_BYTES)
+    if wrong.any():
+        at = int(wrong.argmax())
+        unseal(keys[at], memoryview(stored[at]))
+        raise CorruptValue(f"the value stored under key {keys[at].hex()} does not match its checksum")
+    formats: list[int] = forms.tolist()
+    return formats
 
 
 def compress(data: Buffer, form: Format, level: int = -1) -> bytes:

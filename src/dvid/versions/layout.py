@@ -59,6 +59,7 @@ NAME: Final = _system(b"N")  # + repo + instance name -> instance
 REPO_LOG: Final = _system(b"L")  # + repo + number -> line
 NODE_LOG: Final = _system(b"l")  # + version + number -> line
 MUTATION: Final = _system(b"M")  # + repo -> the last mutation id of the repo
+EPOCH: Final = _system(b"E")  # + instance -> how often an admin has written to it at a committed node
 DOOMED: Final = _system(b"X")  # + instance -> nothing: its data waits to be removed
 BLOB: Final = _system(b"b")  # + FNV-128 -> content: the server's blob store
 
@@ -70,6 +71,9 @@ EVENTS: Final = (
 )
 BLOBS: Final = b"\x02"  # + FNV-128 -> content, not versioned
 PROPERTIES: Final = b"\x03"  # + name, versioned: extents and the like
+TOMBSTONES: Final = (
+    b"\x04"  # nothing more: there once the first tombstone was put, so that the keys alone tell too little
+)
 DATA: Final = b"\x10"  # blocks, keys, spans: whatever the type stores; further tables of a type count up from here
 
 

@@ -8,7 +8,6 @@ these chains have. Parents never change, so lineages are cached for good.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 from dvid.errors import UnknownNode
@@ -16,6 +15,8 @@ from dvid.storage.protocol import Snapshot
 from dvid.versions import layout
 from dvid.versions.envelope import unseal
 from dvid.versions.records import NodeRecord, decode
+
+_MOST_KEPT = 100_000  # a bound, not a tuning: an entry is some 200 bytes
 
 
 def read_node(snapshot: Snapshot, version: int) -> NodeRecord:
@@ -37,6 +38,7 @@ class Lineage:
 
     version: int
     chain: int
+    """Version of the first node of the chain that the version belongs to."""
     base: dict[int, int]
     """For each other chain in the past: the last version seen."""
     merged: bool
@@ -46,15 +48,43 @@ class Lineage:
         """For every chain in the past, the own one included: the last version seen."""
         return {**self.base, self.chain: self.version}
 
+    def next_below(self, version: int) -> int:
+        """A bound for what is in the past and older than `version`: no number between the two is. 0: there is none."""
+        if version > self.chain:
+            return version - 1
+        return max((min(last, version - 1) for chain, last in self.base.items() if chain < version), default=0)
+
+    def unseen_by(self, other: Lineage) -> tuple[int, int] | None:
+        """Between which numbers lie the versions in this past that are older than `other` and not in its past.
+
+        `other` belongs to this past. None if there are no such versions, as where no histories were merged since.
+        """
+        seen = other.extent()
+        low, high = other.version, 0
+        for chain, last in self.extent().items():
+            first = max(chain, seen.get(chain, 0) + 1)
+            last = min(last, other.version - 1)
+            if first <= last:
+                low, high = min(low, first), max(high, last)
+        return (low, high) if high else None
+
 
 class Lineages:
-    """The lineages of a store, read when first asked for. Safe for use by many threads."""
+    """The lineages of a store, read when first asked for. Safe for use by many threads.
+
+    Only what is known of committed versions is kept: the number of a version whose transaction failed is given out
+    again, to a node with another past.
+    """
 
     def __init__(self) -> None:
         self._chains: dict[int, int] = {}
         self._bases: dict[int, dict[int, int]] = {}
         self._lineages: dict[int, Lineage] = {}
-        self._lock = threading.Lock()
+        self._committed = 0
+
+    def committed(self, version: int) -> None:
+        """Say that versions up to this number are committed to the store."""
+        self._committed = max(version, self._committed)
 
     def of(self, snapshot: Snapshot, version: int) -> Lineage:
         """The lineage of a version."""
@@ -64,14 +94,14 @@ class Lineages:
         node = read_node(snapshot, version)
         base = self._bases.get(node.chain)
         if base is None:
-            base = self._bases[node.chain] = dict(read_node(snapshot, node.chain).base)
+            base = dict(read_node(snapshot, node.chain).base)
         lineage = Lineage(version, node.chain, base, node.merged)
-        with self._lock:
-            if len(self._lineages) > 100_000:  # a bound, not a tuning: an entry is some 200 bytes
-                self._lineages.clear()
-                self._bases.clear()
-            self._lineages[version] = lineage
+        if version <= self._committed:
+            if len(self._lineages) > _MOST_KEPT:
+                self._lineages, self._bases, self._chains = {}, {}, {}
+            self._bases[node.chain] = base
             self._chains[version] = node.chain
+            self._lineages[version] = lineage
         return lineage
 
     def sees(self, snapshot: Snapshot, lineage: Lineage, version: int) -> bool:
@@ -80,7 +110,11 @@ class Lineages:
             return True
         chain = self._chains.get(version)
         if chain is None:
-            chain = self._chains[version] = read_node(snapshot, version).chain
+            chain = read_node(snapshot, version).chain
+            if version <= self._committed:
+                if len(self._chains) > 10 * _MOST_KEPT:
+                    self._chains = {}
+                self._chains[version] = chain
         if chain == lineage.chain:
             return version < lineage.version
-        return version <= lineage.base.get(chain, -1)
+        return version <= lineage.base.get(chain, 0)

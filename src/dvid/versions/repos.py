@@ -14,11 +14,20 @@ import msgspec
 from dvid.errors import BadRequest, Conflict, Forbidden, LockedNode, UnknownInstance
 from dvid.storage.protocol import Snapshot, Transaction
 from dvid.versions import layout
-from dvid.versions.catalogue import MASTER, branch_key, name_key, read_instance, read_number, read_record
+from dvid.versions.catalogue import (
+    MASTER,
+    branch_key,
+    name_key,
+    put_number,
+    read_instance,
+    read_number,
+    read_record,
+    touch,
+)
 from dvid.versions.envelope import seal, unseal
 from dvid.versions.lineage import Lineages, read_node
 from dvid.versions.records import InstanceRecord, NodeRecord, RepoRecord, encode, now
-from dvid.versions.view import put_number, timestamp, touch
+from dvid.versions.view import timestamp
 
 _UUID = re.compile(r"[0-9a-f]{32}")
 
@@ -185,6 +194,8 @@ def tag(transaction: Transaction, parent: NodeRecord, *, name: str) -> NodeRecor
         raise BadRequest(
             f"{name!r} cannot be a tag: use 1 to 200 printable characters other than : ~ / ? # % and spaces"
         )
+    if transaction.get(branch_key(parent.repo, f"tag-{name}")) is not None:
+        raise BadRequest(f"the repo has a branch named 'tag-{name}', which the tag would be on")
     note = f'Tag of version {parent.uuid} with "{name}"'
     child = _add_child(transaction, parent, branch=f"tag-{name}", note=note, uuid=name, any_uuid=True)
     _replace_node(transaction, child, locked=True)
@@ -280,7 +291,7 @@ def _add_child(
 ) -> NodeRecord:
     _must_be_locked(parent)
     # A chain goes on in one child only; any other child begins a chain of its own, whose base is the parent's past.
-    goes_on = branch == parent.branch
+    goes_on = branch == parent.branch and not any_uuid
     base: tuple[tuple[int, int], ...] = ()
     if not goes_on:
         first = read_node(transaction, parent.chain)
