@@ -60,6 +60,12 @@ class Conflict(DvidError):
     status = 409
 
 
+class LengthRequired(DvidError):
+    """The request's body needs a Content-Length."""
+
+    status = 411
+
+
 class TooLarge(DvidError):
     """The request or its answer exceeds a limit of the server; the message names the limit."""
 

@@ -113,6 +113,8 @@ class Argument:
     default: Any = REQUIRED
     """Value where it is not given. Parts of the path in [brackets] may be absent, too."""
     example: str = ""
+    foreign: bool = False
+    """True if it names other data than the request's own, such as a region: answers to it are not kept by clients."""
 
     def read(self, text: str) -> Any:
         """Parse the text of a request.
@@ -212,6 +214,9 @@ class Route:
     throttled: bool = False
     """True if `throttle=true` makes it wait for its turn among the heavy requests."""
     admin: bool = False
+    immutable: bool = False
+    """True if the answer depends only on the path, the query and the instance's data at the node: on a committed node
+    clients need not fetch it twice (ETag)."""
 
     def expanded(self) -> Iterator[str]:
         """The paths with and without their optional last parts."""

@@ -13,7 +13,9 @@ from dvid.errors import ConfigError, StoreUnusable
 def serve(
     config: Annotated[str | None, typer.Argument(metavar="[CONFIG.toml]", help="The file with the settings.")] = None,
     data: Annotated[str | None, typer.Option(help="The folder of the data. Default: ~/.local/share/dvid.")] = None,
-    http: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")] = None,
+    http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
+    ] = None,
     workers: Annotated[str | None, typer.Option(metavar="N", help="Number of processes.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="N", help="Number of requests each process works on.")] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change data.")] = False,

@@ -161,6 +161,13 @@ class Limits:
     answer_bytes: int = _setting(
         "answerBytes", values.size(), "Largest answer, before its compression.", 4 * GIB, '`"4 GiB"`'
     )
+    header_bytes: int = _setting(
+        "headerBytes",
+        values.size(8192),
+        "Largest head of a request: its URL and headers. A URL alone may have 65,534 bytes.",
+        400 * 1024,
+        '`"400 KiB"`',
+    )
     heavy_requests: int = _setting(
         "heavyRequests",
         values.whole(1, 100_000),

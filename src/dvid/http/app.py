@@ -1,85 +1,200 @@
-"""The WSGI application: from a request to a reply."""
+"""The WSGI application: from a request to an answer."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import falcon
+from falcon.request import RequestOptions
 
 from dvid.config import Config
 from dvid.database import Database
-from dvid.errors import Forbidden
-from dvid.http import instances, nodes, repositories, server
-from dvid.http.access import Access
-from dvid.http.calls import InstanceRequest, NodeRequest, Request
-from dvid.http.replies import send, send_error
-from dvid.http.routing import Table
-from dvid.http.throttle import Throttle
-from dvid.routes import Route
+from dvid.errors import BadRequest, Forbidden, NotFound
+from dvid.http import instances, metrics, nodes, repositories, server, validators
+from dvid.http.access import Access, Caller, need_admin
+from dvid.http.board import Board
+from dvid.http.calls import InstanceRequest, NodeRequest, Request, Service
+from dvid.http.gate import Gate
+from dvid.http.journal import Journal, Record
+from dvid.http.replies import STATUS_LINES, Answer, Body, answer_of, error_answer
+from dvid.http.routing import Match, Table
+from dvid.http.throttle import HeavyRequest
+from dvid.routes import Reply, Route
+
+StartResponse = Callable[..., Any]
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
-class Api:
-    """Serves every request below /api."""
+class Application:
+    """Serves a database, as WSGI has it (PEP 3333)."""
 
-    def __init__(self, database: Database, config: Config) -> None:
-        self._database, self._config = database, config
-        self._access = Access(config)
-        self._throttle = Throttle(config.limits.heavy_requests)
+    def __init__(self, service: Service, port: int = 0) -> None:
+        self._service = service
+        self._access = Access(service.config, port)
+        self._gate = service.gate
+        self._seconds = service.config.limits.request_seconds
+        self._options = RequestOptions()
+        self._options.keep_blank_qs_values = True
+        self._options.auto_parse_qs_csv = False
         self._server = Table(server.ROUTES, "the server")
         self._repos = Table(repositories.ROUTES, "a repo")
         self._nodes = Table(nodes.ROUTES, "a node")
 
-    def __call__(self, req: falcon.Request, resp: falcon.Response, **kwargs: Any) -> None:
+    @property
+    def service(self) -> Service:
+        """What its requests have in common."""
+        return self._service
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        request, response = req, resp
-        call: Request
+        begin = time.perf_counter()
+        visit = _Visit()
+        self._gate.enter()
+        try:
+            answer = self._answer(environ, visit)
+        finally:
+            self._gate.leave()
+        start_response(STATUS_LINES.get(answer.status, f"{answer.status} "), answer.headers)
+        done = partial(self._record, environ, visit, begin, answer.status)
+        if isinstance(answer.body, bytes):
+            answer.close()
+            done(len(answer.body), False)
+            return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.body]
+        body = Body(answer, self._gate, done)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            body.close()
+            return [b""]
+        return body
+
+    def _record(self, environ: dict[str, Any], visit: _Visit, begin: float, status: int, sent: int, cut: bool) -> None:
+        seconds = time.perf_counter() - begin
+        self._service.journal.add(
+            Record(
+                time.time() - seconds,
+                seconds,
+                environ["REQUEST_METHOD"][:20],
+                environ["PATH_INFO"][:2000],
+                visit.area,
+                status,
+                0 if visit.call is None else visit.call.received,
+                sent,
+                visit.user[:200],
+                visit.app[:200],
+                environ.get("REMOTE_ADDR", ""),
+                cut,
+            )
+        )
+
+    def _answer(self, environ: dict[str, Any], visit: _Visit) -> Answer:
+        unfinished: list[Callable[[], None]] = []
+        try:
+            request = falcon.Request(environ, self._options)
+            if request.method == "OPTIONS":
+                answer = self._options_answer(request)
+            else:
+                reply = self._reply(request, visit, unfinished)
+                answer = answer_of(reply, environ, self._service.config.limits, time.monotonic() + self._seconds)
+            answer.unfinished = unfinished
+        except Exception as error:  # noqa: BLE001 - whatever it is, it gets an answer
+            while unfinished:
+                unfinished.pop()()
+            answer = error_answer(error, environ)
+        self._access.cors(environ, answer.headers)
+        return answer
+
+    def _options_answer(self, request: falcon.Request) -> Answer:
+        headers = [("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS")]
+        self._access.preflight(request.env, headers)
+        return Answer(204, headers)
+
+    def _reply(self, request: falcon.Request, visit: _Visit, unfinished: list[Callable[[], None]]) -> Reply:
         path: str = request.path
-        admin = self._access.check(request)
+        params = request.params
+        visit.user, visit.app = _text(params.get("u")), _text(params.get("app"))
+        if request.method not in _METHODS:
+            raise BadRequest(f"the method {request.method[:20]!r} is not known here")
+        if "\ufffd" in path or any(c < " " or c == "\x7f" for c in path):
+            raise BadRequest("the path has control characters, or bytes that are not UTF-8")
+        caller = self._access.caller(request.env, params.get("admintoken"))
         parts = path.split("/", 5)  # "", "api", "node", selector, name, rest
-        if len(parts) == 6 and parts[2] == "node" and parts[5]:
-            self._serve_instance(request, response, parts[3], parts[4], "/" + parts[5], admin)
-        elif len(parts) >= 4 and parts[2] in ("node", "repo"):
-            table = self._nodes if parts[2] == "node" else self._repos
-            rest = "/" + "/".join(parts[4:])
-            call = NodeRequest(request, self._database, self._config, admin=admin, selector=parts[3])
-            self._run(table, request, response, call, rest)
-        else:
-            call = Request(request, self._database, self._config, admin=admin)
-            self._run(self._server, request, response, call, path[4:])
+        kind = parts[2] if len(parts) > 2 and parts[1] == "api" else ""
+        if kind == "node" and len(parts) == 6 and parts[5]:
+            return self._instance(request, visit, caller, parts[3], parts[4], "/" + parts[5], unfinished)
+        if kind in ("node", "repo") and len(parts) > 3:
+            visit.area = kind
+            visit.call = call = NodeRequest(request, self._service, caller, parts[3])
+            table = self._nodes if kind == "node" else self._repos
+            return self._run(table.match(request.method, "/" + "/".join(parts[4:]), params), call, unfinished)
+        visit.area = "server"
+        visit.call = plain = Request(request, self._service, caller)
+        if kind:
+            return self._run(self._server.match(request.method, path[4:], params), plain, unfinished)
+        if path == "/metrics" and request.method in ("GET", "HEAD"):
+            return metrics.get_metrics(plain)
+        raise NotFound(f"there is nothing at {path[:200]!r}: see GET /api/help")
 
-    def _run(self, table: Table, request: falcon.Request, response: falcon.Response, call: Request, path: str) -> None:
-        match = table.match(request.method, path, request.params)
-        self._admit(match.route, call)
-        send(match.run(call), response)
-
-    def _serve_instance(
-        self, request: falcon.Request, response: falcon.Response, selector: str, name: str, rest: str, admin: bool
-    ) -> None:
-        call = InstanceRequest(request, self._database, self._config, admin=admin, selector=selector, name=name)
+    def _instance(
+        self,
+        request: falcon.Request,
+        visit: _Visit,
+        caller: Caller,
+        selector: str,
+        name: str,
+        rest: str,
+        unfinished: list[Callable[[], None]],
+    ) -> Reply:
+        visit.area = "node"
+        visit.call = call = InstanceRequest(request, self._service, caller, selector, name)
         with call.view() as view:
-            typename, locked = view.instance.typename, view.instance.versioned and view.node.locked
-        match = instances.match(typename, request.method, rest, request.params, locked=locked and not admin)
+            instance, node = view.instance, view.node
+            locked = instance.versioned and node.locked
+            visit.area = instance.typename
+            found = instances.match(
+                instance.typename, request.method, rest, request.params, locked=locked and not caller.admin
+            )
+            tag = validators.entity_tag(view, found, rest, request.params) if locked else ""
+        if tag and validators.matches(request.env.get("HTTP_IF_NONE_MATCH"), tag):
+            return Reply(b"", status=304, headers=validators.headers(tag))
+        reply = self._run(found, call, unfinished)
+        return validators.tagged(reply, tag) if tag and reply.status == 200 else reply
+
+    def _run(self, match: Match, call: Request, unfinished: list[Callable[[], None]]) -> Reply:
         self._admit(match.route, call)
-        if match.route.throttled and request.get_param_as_bool("throttle"):
-            with self._throttle:
-                send(match.run(call), response)
-        else:
-            send(match.run(call), response)
+        if match.route.throttled and call.asks_for_its_turn:
+            unfinished.append(HeavyRequest(self._service.board).close)
+        return match.run(call)
 
     def _admit(self, route: Route, call: Request) -> None:
-        if route.admin and not call.admin:
-            raise Forbidden("this request needs admin rights: send the admin token as 'Authorization: Bearer TOKEN'")
-        if route.writes and self._config.server.read_only:
-            raise Forbidden("this server is read-only")
+        if route.writes:
+            if self._service.config.server.read_only:
+                raise Forbidden("this server is read-only")
+            if call.caller.refused_writes:
+                raise Forbidden(call.caller.refused_writes)
+        if route.admin:
+            need_admin(call.caller)
 
 
-def create_app(database: Database, config: Config) -> falcon.App[falcon.Request, falcon.Response]:
-    """The application that serves a database."""
-    app = falcon.App(cors_enable=False)
-    app.req_options.strip_url_path_trailing_slash = False
-    app.req_options.keep_blank_qs_values = True
-    app.req_options.auto_parse_qs_csv = False
-    app.set_error_serializer(lambda *_: None)
-    app.add_error_handler(Exception, send_error)
-    app.add_sink(Api(database, config), r"/api/")
-    return app
+class _Visit:
+    """What the journal gets to know about a request."""
+
+    __slots__ = ("app", "area", "call", "user")
+
+    def __init__(self) -> None:
+        self.area, self.user, self.app = "other", "", ""
+        self.call: Request | None = None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def create_app(
+    database: Database, config: Config, board: Board | None = None, worker: int = 0, port: int = 0
+) -> Application:
+    """The application that serves a database, with what it shares with other workers."""
+    board = board or Board(1, config.limits.heavy_requests)
+    gate = Gate(config.server.threads)
+    return Application(Service(database, config, board, Journal(config, board, worker, gate), gate), port)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import falcon
@@ -11,7 +13,11 @@ import msgspec
 
 from dvid.config import Config, Limits
 from dvid.database import Database
-from dvid.errors import BadRequest, Forbidden, TooLarge
+from dvid.errors import BadRequest, Forbidden, LengthRequired, TooLarge
+from dvid.http.access import Caller
+from dvid.http.board import Board
+from dvid.http.gate import Gate
+from dvid.http.journal import Journal
 from dvid.storage.protocol import Transaction
 from dvid.versions.catalogue import Directory
 from dvid.versions.records import InstanceRecord
@@ -30,18 +36,58 @@ def _parsed(data: bytes) -> Any:
         raise BadRequest(f"the request's body is not JSON: {error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What all requests of a worker have in common."""
+
+    database: Database
+    config: Config
+    board: Board
+    journal: Journal
+    gate: Gate
+
+
 class Request:
     """What any handler may ask of a request."""
 
-    __slots__ = ("_falcon", "_read", "admin", "config", "database")
+    __slots__ = ("_falcon", "_service", "caller", "received")
 
-    def __init__(self, request: falcon.Request, database: Database, config: Config, *, admin: bool) -> None:
-        self._falcon = request
-        self._read = 0  # bytes of the body
-        self.database = database
-        self.config = config
-        self.admin = admin
+    def __init__(self, request: falcon.Request, service: Service, caller: Caller) -> None:
+        self._falcon, self._service = request, service
+        self.caller = caller
+        """What its sender may do."""
+        self.received = 0
+        """Bytes of the body that were read."""
+
+    @property
+    def database(self) -> Database:
+        """The store that is served."""
+        return self._service.database
+
+    @property
+    def config(self) -> Config:
+        """The server's settings."""
+        return self._service.config
+
+    @property
+    def board(self) -> Board:
+        """What the workers of the server share."""
+        return self._service.board
+
+    @property
+    def journal(self) -> Journal:
+        """The requests that were answered."""
+        return self._service.journal
+
+    @property
+    def gate(self) -> Gate:
+        """The requests that are worked on."""
+        return self._service.gate
+
+    @property
+    def admin(self) -> bool:
         """True if the caller has shown admin rights."""
+        return self.caller.admin
 
     @property
     def user(self) -> str:
@@ -52,6 +98,11 @@ class Request:
     def app(self) -> str:
         """With which program (`?app=`)."""
         return str(self._falcon.get_param("app") or "")
+
+    @property
+    def asks_for_its_turn(self) -> bool:
+        """True if it is to be refused when too many heavy requests are running (`?throttle=on`)."""
+        return bool(self._falcon.get_param_as_bool("throttle"))
 
     @property
     def limits(self) -> Limits:
@@ -74,32 +125,63 @@ class Request:
         Raises:
             TooLarge: it is longer than `limit` or the server's `bodyBytes`.
             BadRequest: it ends before its announced length.
+            LengthRequired: it has no announced length.
         """
-        allowed = self.limits.body_bytes if limit is None else min(limit, self.limits.body_bytes)
+        if self._falcon.content_length is None and self._chunked:
+            # The HTTP server does not tell a broken connection from the end of a chunked body.
+            raise LengthRequired(
+                "a Content-Length is needed with this body: without it, one that was cut on its way looks complete"
+            )
+        return self._whole(limit)
+
+    def _whole(self, limit: int | None = None) -> bytes:
+        announced = self._check_length(limit)
+        if announced is not None and announced <= _PIECE:
+            data = self.read(announced)
+        else:
+            pieces = io.BytesIO()  # grows with what comes, whatever was announced; its value is not copied
+            while piece := self.read(_PIECE):
+                pieces.write(piece)
+                if limit is not None and self.received > limit:
+                    raise TooLarge(f"the request's body has more than {limit} bytes, the most that is taken here")
+            data = pieces.getvalue()
+        if announced is not None and len(data) != announced:
+            raise BadRequest(f"the request's body ends after {len(data)} bytes; Content-Length says {announced}")
+        return data
+
+    def _check_length(self, limit: int | None = None) -> int | None:
+        allowed = self.limits.body_bytes
         announced = self._falcon.content_length
         if announced is not None and announced > allowed:
             raise TooLarge(f"the request's body has {announced} bytes, the limit is {allowed} (limits.bodyBytes)")
-        pieces, size = [], 0
-        while piece := self.read(allowed + 1 - size):
-            size += len(piece)
-            if size > allowed:
-                raise TooLarge(f"the request's body has more than {allowed} bytes, the limit (limits.bodyBytes)")
-            pieces.append(piece)
-        if announced is not None and size != announced:
-            raise BadRequest(f"the request's body ends after {size} bytes; Content-Length says {announced}")
-        return b"".join(pieces)
+        if announced is not None and limit is not None and announced > limit:
+            raise TooLarge(f"the request's body has {announced} bytes, the most that is taken here is {limit}")
+        return int(announced) if announced is not None else None if self._chunked else 0
 
     def read(self, size: int) -> bytes:
-        """The next part of the request's body, at most `size` bytes; empty at its end."""
-        announced = self._falcon.content_length
+        """The next part of the request's body, at most `size` bytes; empty at its end.
+
+        A body without Content-Length may seem to end early: only what can be told from its beginning may be read so.
+
+        Raises:
+            TooLarge: the body is longer than the server's `bodyBytes`.
+        """
+        announced = self._check_length()
+        size = min(size, _PIECE)  # in pieces: the server hands on what it has, and never gathers a large body twice
         if announced is not None:
-            size = min(size, announced - self._read)
+            size = min(size, announced - self.received)
         if size <= 0:
             return b""
-        # In pieces: the server hands on what it has, and never gathers a large body a second time.
-        piece = bytes(self._falcon.stream.read(min(size, _PIECE)))
-        self._read += len(piece)
+        with self.gate.outside():
+            piece: bytes = self._falcon.env["wsgi.input"].read(size)
+        self.received += len(piece)
+        if announced is None and self.received > self.limits.body_bytes:
+            raise TooLarge(f"the request's body has more than {self.limits.body_bytes} bytes (limits.bodyBytes)")
         return piece
+
+    @property
+    def _chunked(self) -> bool:
+        return "HTTP_TRANSFER_ENCODING" in self._falcon.env
 
     def json(self) -> Any:
         """The request's body as JSON.
@@ -107,7 +189,7 @@ class Request:
         Raises:
             BadRequest: it is not JSON.
         """
-        return _parsed(self.body())
+        return _parsed(self._whole())  # JSON that was cut is no JSON: chunked bodies will do
 
     def json_object(self) -> dict[str, Any]:
         """The request's body as a JSON object; an empty body counts as an empty object.
@@ -115,7 +197,7 @@ class Request:
         Raises:
             BadRequest: it is something else.
         """
-        data = self.body()
+        data = self._whole()
         value = _parsed(data) if data else {}
         if not isinstance(value, dict):
             raise BadRequest('a JSON object was expected, like {"name": "value"}')
@@ -127,10 +209,8 @@ class NodeRequest(Request):
 
     __slots__ = ("selector",)
 
-    def __init__(
-        self, request: falcon.Request, database: Database, config: Config, *, admin: bool, selector: str
-    ) -> None:
-        super().__init__(request, database, config, admin=admin)
+    def __init__(self, request: falcon.Request, service: Service, caller: Caller, selector: str) -> None:
+        super().__init__(request, service, caller)
         self.selector = selector
 
 
@@ -139,10 +219,8 @@ class InstanceRequest(NodeRequest):
 
     __slots__ = ("name",)
 
-    def __init__(
-        self, request: falcon.Request, database: Database, config: Config, *, admin: bool, selector: str, name: str
-    ) -> None:
-        super().__init__(request, database, config, admin=admin, selector=selector)
+    def __init__(self, request: falcon.Request, service: Service, caller: Caller, selector: str, name: str) -> None:
+        super().__init__(request, service, caller, selector)
         self.name = name
 
     def view(self) -> AbstractContextManager[View]:

@@ -1,31 +1,34 @@
-"""How many heavy requests run at the same time."""
+"""How many heavy requests run at the same time, in all workers of a server together."""
 
 from __future__ import annotations
 
-import threading
 from types import TracebackType
 
 from dvid.errors import Busy
+from dvid.http.board import Board
 
 
-class Throttle:
-    """A number of places; who finds none is refused at once."""
+class HeavyRequest:
+    """A heavy request's place. Who finds none is refused at once."""
 
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self._taken = 0
-        self._lock = threading.Lock()
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._place = board.take_place()
+        if self._place is None:
+            raise Busy(
+                f"{board.places} heavy requests are running, as many as allowed (limits.heavyRequests): try again later"
+            )
+
+    def close(self) -> None:
+        """Give the place back; a second time does nothing."""
+        if self._place is not None:
+            self._board.leave_place(self._place)
+            self._place = None
 
     def __enter__(self) -> None:
-        with self._lock:
-            if self._taken >= self.places:
-                raise Busy(
-                    f"{self.places} heavy requests are running, as many as allowed (limits.heavyRequests): try again"
-                )
-            self._taken += 1
+        pass
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
-            self._taken -= 1
+        self.close()

@@ -1,4 +1,4 @@
-"""Worker processes: each opens the store itself and answers requests from one shared listening socket."""
+"""Worker processes: each opens the store itself and answers the requests that come to its listening socket."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from granian._loops import loops
 from granian._signals import set_sync_signals
 from granian.http import HTTP1Settings
 from granian.net import SocketHolder
-from granian.wsgi import _callback_wrapper
 
 from dvid.config import Config
 from dvid.database import Database
-from dvid.http.app import create_app
+from dvid.http.app import Application, create_app
+from dvid.http.board import Board
+from dvid.http.chores import Chores
 
 _DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
-_BACKLOG = 1024
+_CONNECTIONS = 4096
+_SPARE_THREADS = 60
+"""Threads beyond `server.threads`: they wait for slow clients (see dvid.http.gate)."""
+LAST_SECONDS = 4.0
+"""How long a worker that is to stop goes on with the requests that are running."""
 
 
-def start_worker(config: Config, listener: socket.socket, ready: int) -> int:
+def start_worker(config: Config, board: Board, worker: int, listeners: list[socket.socket], ready: int) -> int:
     """Fork a worker; its process id. It writes a byte to the file descriptor `ready` once it answers requests."""
     parent = os.getpid()
     sys.stdout.flush()
@@ -38,7 +43,10 @@ def start_worker(config: Config, listener: socket.socket, ready: int) -> int:
     code = 1
     try:
         _follow_parent(parent)
-        _work(config, listener, ready)
+        for number, listener in enumerate(listeners):
+            if number != worker:
+                listener.close()  # or its connections would hang once its own worker has stopped listening
+        _work(config, board, worker, listeners[worker], ready)
         code = 0
     except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
         sys.excepthook(*sys.exc_info())
@@ -70,30 +78,60 @@ def open_database(config: Config) -> Database:
     )
 
 
-def _work(config: Config, listener: socket.socket, ready: int) -> None:
+def _work(config: Config, board: Board, worker: int, listener: socket.socket, ready: int) -> None:
     with open_database(config) as database:
-        _serve(create_app(database, config), config.server.threads, listener, lambda: os.write(ready, b"."))
+        app = create_app(database, config, board, worker, listener.getsockname()[1])
+        app.service.journal.start()
+        chores = Chores(app.service, sweeping=worker == 0)
+        _serve(app, config, listener, lambda: (os.write(ready, b"."), chores.start()))
+        chores.stop()
+        app.service.journal.stop()
 
 
-def _serve(app: Callable[..., Any], threads: int, listener: socket.socket, answering: Callable[[], Any]) -> None:
+def _serve(app: Application, config: Config, listener: socket.socket, answering: Callable[[], Any]) -> None:
+    """Answer requests until SIGTERM or SIGINT, and then those that are running."""
     stop = set_sync_signals()
     stopped = threading.Event()
     stop.add_cb(stopped.set)
-    loop = loops.get("auto")
-    worker = WSGIWorker(
+    loop = loops.get("asyncio")  # WSGI has no use for it, but Granian's scheduler takes one
+    server = WSGIWorker(
         1,
-        (None, SocketHolder(listener.fileno(), False, _BACKLOG)),
+        (None, SocketHolder(listener.fileno(), False, _CONNECTIONS)),
         None,
         threads=1,
-        blocking_threads=512,
-        py_threads=threads,
-        py_threads_idle_timeout=600,
-        backpressure=_BACKLOG,
+        py_threads=config.server.threads + _SPARE_THREADS,
+        py_threads_idle_timeout=60,
+        backpressure=_CONNECTIONS,
         http_mode="1",
-        http1_opts=HTTP1Settings(),
+        http1_opts=HTTP1Settings(max_buffer_size=config.limits.header_bytes),
         metrics=(None, None),
     )
-    scheduler = _new_cbscheduler(loop, _callback_wrapper(app, {}, None), impl_asyncio=True)
-    worker.serve_mtr(scheduler, loop, stop)
+    server.serve_mtr(_new_cbscheduler(loop, _granian_callback(app), impl_asyncio=True), loop, stop)
     answering()
     stopped.wait()
+
+
+def _granian_callback(app: Application) -> Callable[[Any, dict[str, Any]], None]:
+    """What Granian calls for each request: like its own WSGI wrapper, but without os.environ in each environment."""
+    common = {
+        "SCRIPT_NAME": "",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multiprocess": True,
+        "wsgi.multithread": True,
+        "wsgi.run_once": False,
+        "wsgi.version": (1, 0),
+    }
+
+    def answer(protocol: Any, scope: dict[str, Any]) -> None:
+        head: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
+            head[:] = int(status[:3]), headers
+
+        body = app(common | scope, start_response)
+        if isinstance(body, list):
+            protocol.response_bytes(*head, body[0])
+        else:
+            protocol.response_iter(*head, body)
+
+    return answer

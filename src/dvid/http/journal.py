@@ -1,0 +1,160 @@
+"""What becomes of a request after it was answered: a line in the access log, and the server's counters.
+
+A handler's thread only puts a record into a queue. A thread of the worker takes the records out every few
+milliseconds, writes their lines at once, and publishes the sums for the other workers.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from dvid.config import Config
+from dvid.http.board import Board
+from dvid.http.gate import Gate
+from dvid.http.tally import Tally, publishable, restored
+
+INTERVAL = 0.02
+"""Seconds from an answer to its line in the log and its place in the sums."""
+_MOST_PENDING = 100_000  # records; beyond it the log is losing lines rather than the server its memory
+_encode = msgspec.json.Encoder().encode
+
+
+class Record(NamedTuple):
+    """An answered request."""
+
+    time: float
+    """When it came, in seconds since 1970."""
+    seconds: float
+    method: str
+    path: str
+    area: str
+    """What it was about: server, repo, node or a type of data."""
+    status: int
+    received: int
+    """Bytes of its body."""
+    sent: int
+    """Bytes of the answer."""
+    user: str
+    app: str
+    remote: str
+    """Address of the sender."""
+    cut: bool
+    """True if the answer was not sent to its end."""
+
+
+class Journal:
+    """The records of one worker."""
+
+    def __init__(self, config: Config, board: Board, worker: int, gate: Gate) -> None:
+        self._board, self._worker, self._gate = board, worker, gate
+        self._form = config.server.access_log
+        self._file = config.server.access_log_file
+        self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self._output: int | None = None
+        self._lock = threading.Lock()
+        self._tally = restored(board.read(worker))
+        self._tally.restart()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self.add = self._queue.put
+
+    def start(self) -> None:
+        """Begin to write."""
+        if self._form != "off":
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._output = os.open(self._file, flags, 0o644) if self._file else sys.stderr.fileno()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is left."""
+        self._queue.put(None)
+        self._thread.join(1.0)
+
+    @property
+    def pending(self) -> int:
+        """Number of records that wait."""
+        return self._queue.qsize()
+
+    def tallies(self) -> list[Tally]:
+        """The sums of all workers. What was answered before the call is in them."""
+        self._drain([])
+        if self._board.workers > 1:
+            time.sleep(2 * INTERVAL)
+        return [restored(self._board.read(worker)) for worker in range(self._board.workers)]
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            time.sleep(INTERVAL)
+            if not self._drain([first]):
+                break
+        self._drain([])
+
+    def _drain(self, records: list[Record]) -> bool:
+        """Take in what waits in the queue; False if the end is there."""
+        going_on = True
+        with self._lock:
+            try:
+                while True:
+                    record = self._queue.get_nowait()
+                    if record is None:
+                        going_on = False
+                    else:
+                        records.append(record)
+            except queue.Empty:
+                pass
+            for record in records:
+                self._tally.add(record)
+            self._tally.pending, self._tally.running = self._queue.qsize(), self._gate.running
+            self._board.publish(self._worker, publishable(self._tally))
+        if self._output is not None:
+            self._write(records[-_MOST_PENDING:])
+        return going_on
+
+    def _write(self, records: list[Record]) -> None:
+        line = _json_line if self._form == "json" else _text_line
+        lines = memoryview(b"".join(map(line, records)))
+        try:
+            while lines:
+                lines = lines[os.write(self._output or 2, lines) :]
+        except OSError:
+            self._tally.lost += len(records)  # a full disk or a closed terminal must not end the service
+
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def _json_line(record: Record) -> bytes:
+    fields = {
+        "time": _stamp(record.time),
+        "method": record.method,
+        "path": record.path,
+        "status": record.status,
+        "ms": round(record.seconds * 1000, 3),
+        "in": record.received,
+        "out": record.sent,
+        "user": record.user,
+        "app": record.app,
+        "remote": record.remote,
+    }
+    if record.cut:
+        fields["cut"] = True
+    return _encode(fields) + b"\n"
+
+
+def _text_line(record: Record) -> bytes:
+    who = f"{record.remote} {_word(record.user)} {_word(record.app)}"
+    what = f"{record.method} {_word(record.path)} {record.status}{' cut' if record.cut else ''}"
+    sizes = f"{record.seconds * 1000:.1f}ms {record.received}B {record.sent}B"
+    return f"{_stamp(record.time)} {who} {what} {sizes}\n".encode()
+
+
+def _word(text: str) -> str:
+    return "".join(c if c.isprintable() and c != " " else repr(c)[1:-1].replace(" ", "%20") for c in text) or "-"
