@@ -32,6 +32,8 @@ SETTINGS_ABOUT: Mapping[str, str] = {
     "Background": "Value of voxels that nobody wrote, 0 to 255; 0 if not given.",
     "MinPoint": "First voxel x,y,z of the volume, if it is known beforehand. Extents grow from there.",
     "MaxPoint": "Last voxel x,y,z of the volume; goes with MinPoint.",
+    "GridStore": "Kept for clients of the reference server; not used.",
+    "ScaleLevel": "Kept for clients of the reference server; not used.",
 }
 """What the settings of `voxel_settings` mean."""
 
@@ -99,7 +101,7 @@ def voxel_settings(
 
     Returns:
         What the instance's record keeps: BlockSize, VoxelSize, VoxelUnits, MinPoint, MaxPoint (x, y, z; None if not
-        known beforehand), Background, Values, Interpolable.
+        known beforehand), Background, Values, Interpolable, GridStore, ScaleLevel.
 
     Raises:
         BadRequest: a setting has a bad value.
@@ -117,6 +119,8 @@ def voxel_settings(
         "MinPoint": low,
         "MaxPoint": high,
         "Background": options.integer("Background", 0, 0, 255),
+        "GridStore": options.take("GridStore") or "",
+        "ScaleLevel": options.integer("ScaleLevel", 0, 0, 255),
     }
 
 
