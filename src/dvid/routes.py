@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
@@ -158,14 +159,19 @@ def integers(text: str, separator: str, what: str, count: int | None = None) -> 
     return numbers
 
 
+@lru_cache(4096)  # viewers ask for the same sizes and places again and again
 def xyz(text: str) -> Xyz:
     """Parse a point or size like 10_20_30."""
     return integers(text, "_", "a 3D coordinate x_y_z", 3)  # type: ignore[return-value]
 
 
+@lru_cache(4096)
 def coordinates(text: str) -> tuple[int, ...]:
-    """Parse any number of coordinates like 10_20."""
-    return integers(text, "_", "coordinates")
+    """Parse two or three coordinates like 10_20."""
+    numbers = integers(text, "_", "coordinates")
+    if len(numbers) not in (2, 3):
+        raise BadRequest(f"two or three numbers were expected, not {len(numbers)}")
+    return numbers
 
 
 def flag(text: str) -> bool:

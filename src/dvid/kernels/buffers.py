@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 
 import numba
@@ -81,3 +82,19 @@ def heads(addresses: NDArray[np.uint64], sizes: NDArray[np.int64], count: int) -
     found = np.zeros((len(addresses), count), np.uint8)
     _read_heads(addresses, sizes, found)
     return found
+
+
+_new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
+_new_bytes.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t]
+_new_bytes.restype = ctypes.py_object
+_BYTES_OFFSET = bytes.__basicsize__ - 1
+
+
+def new_bytes(size: int) -> tuple[bytes, int]:
+    """A bytes object with content yet to be written, and the address of that content.
+
+    So that a kernel can write what is sent, with no copy in between. CPython allows this as long as nobody else has
+    seen the object (https://docs.python.org/3/c-api/bytes.html#c.PyBytes_FromStringAndSize).
+    """
+    made: bytes = _new_bytes(None, size)
+    return made, id(made) + _BYTES_OFFSET

@@ -64,3 +64,13 @@ def copy_bytes(_context: Any, target: Any, source: Any, count: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.uintp, types.uintp, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def address_pointer(_context: Any, address: Any) -> Any:
+    """An address as a pointer to bytes, for `numba.carray`. Nothing is checked."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.CPointer(types.uint8)(types.uintp), generate

@@ -7,6 +7,7 @@ up under the wrong key is as visible as one with a flipped bit.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -132,6 +133,6 @@ def expand(value: Value, key: bytes = b"") -> Buffer:
             return gzip.decompress(value.payload)
         if value.format == Format.SNAPPY:
             return bytes(imagecodecs.snappy_decode(bytes(value.payload)))
-    except (DvidError, OSError, EOFError, imagecodecs.SnappyError) as error:
+    except (DvidError, OSError, EOFError, zlib.error, imagecodecs.SnappyError) as error:
         raise CorruptValue(f"the value stored under key {key.hex()} cannot be decompressed: {error}") from error
     raise CorruptValue(f"the value stored under key {key.hex()} has the unknown format {value.format}")

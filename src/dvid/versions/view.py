@@ -112,6 +112,26 @@ class View:
             None if entry is None else settle(entry) for entry in self.snapshot.seek_many(starts, layout.VERSION_BYTES)
         ]
 
+    def stored(self, table: bytes, keys: Iterable[bytes]) -> tuple[list[bytes], list[memoryview | None]]:
+        """What is stored for several keys, still wrapped and unchecked, with the full key of each (see `envelope`).
+
+        For kernels that check and copy many values in one call. Absent values are None.
+        """
+        prefix, suffix = layout.table_prefix(self.instance.number, table), self._inverted
+        full = [prefix + key + suffix for key in keys]
+        values: list[memoryview | None] = []
+        for at, entry in enumerate(self.snapshot.seek_many(full, layout.VERSION_BYTES)):
+            if entry is None:
+                values.append(None)
+            elif entry[0] == full[at]:
+                values.append(entry[1])
+            elif (found := self._visible(entry)) is None:
+                values.append(None)
+            else:
+                full[at], stored = found
+                values.append(stored)
+        return full, values
+
     def heirs(self, table: bytes, key: bytes) -> list[Value]:
         """The values of a key that this version inherits: several where merged histories hold different ones."""
         entry = self.snapshot.seek(self.key(table, key), layout.VERSION_BYTES)
@@ -121,14 +141,21 @@ class View:
 
     def _settle(self, entry: Entry) -> Value | None:
         """The value to read where `entry` is the newest that may be visible."""
-        key, stored = entry
-        if key[-4:] != self._inverted:
-            found = self._nearest(key, stored)
-            if found is None:
-                return None
-            key, stored = found if not self._lineage.merged else self._only(self._with_rivals(*found))
-        value = unseal(key, stored)
+        found = self._visible(entry)
+        if found is None:
+            return None
+        value = unseal(*found)
         return None if value.format == Format.TOMBSTONE else value
+
+    def _visible(self, entry: Entry) -> tuple[bytes, memoryview] | None:
+        """The entry to read where `entry` is the newest that may be visible."""
+        key, stored = entry
+        if key[-4:] == self._inverted:
+            return entry
+        found = self._nearest(key, stored)
+        if found is None or not self._lineage.merged:
+            return found
+        return self._only(self._with_rivals(*found))
 
     def _nearest(self, key: bytes, stored: memoryview) -> tuple[bytes, memoryview] | None:
         """The newest visible entry among this one and the older ones of the same key."""
@@ -373,14 +400,14 @@ class Edit(View):
     def delete(self, table: bytes, key: bytes) -> bool:
         """Remove a key at this version; True if it had a value. What ancestors hold stays."""
         full = self.key(table, key)
-        try:
-            had = self.get(table, key) is not None
-        except MergeConflict:
-            had = True
-        self.snapshot.delete(full)
-        if self.snapshot.seek(full, layout.VERSION_BYTES) is not None:  # an older version may show through
+        own = self.snapshot.get(full)
+        had = None if own is None else own[0] != Format.TOMBSTONE
+        if own is not None:
+            self.snapshot.delete(full)
+        inherits = bool(self.heirs(table, key))
+        if inherits:
             self.bury(table, key)
-        return had
+        return inherits if had is None else had
 
     def bury(self, table: bytes, key: bytes) -> None:
         """Store that the key has no value at this version, whatever ancestors hold."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dvid.codecs.images import encode_jpeg_block
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.imageblk.reading import decoded_block, read_blocks, read_bytes
+from dvid.datatypes.roi.operations import block_mask, voxel_mask
 from dvid.datatypes.voxels import block_zyx, extents_of, voxel_extended
 from dvid.errors import BadRequest
 from dvid.geometry import Box, Zyx
@@ -28,7 +29,7 @@ _BLOCKS_AT_ONCE = 64
 
 
 def read_masked(view: View, box: Box, roi: str, attenuation: int) -> NDArray[np.uint8]:
-    """The bytes of a box, (z, y, x * itemsize), with what lies outside a region made dark.
+    """The bytes of a box, (z, y, x, itemsize), with what lies outside a region made dark.
 
     Args:
         view: the image.
@@ -42,15 +43,12 @@ def read_masked(view: View, box: Box, roi: str, attenuation: int) -> NDArray[np.
     voxels = layout_of(view.instance)
     if attenuation and voxels.itemsize != 1:
         raise BadRequest("attenuation works for voxels of 8 bits only")
-    from dvid.datatypes.roi.operations import voxel_mask
-
-    data = read_bytes(view, box)
+    data = np.frombuffer(bytearray(read_bytes(view, box)), np.uint8).reshape(*box.shape_zyx, voxels.itemsize)
     outside = ~voxel_mask(view.sibling(roi), box)
     if attenuation:
         data[outside] >>= attenuation
     else:
-        depth, height, width = box.shape_zyx
-        data.reshape(depth, height, width, voxels.itemsize)[outside] = 0
+        data[outside] = 0
     return data
 
 
@@ -59,8 +57,6 @@ def blocks_inside(view: View, roi: str, box: Box) -> Callable[[Zyx], bool]:
 
     The region's blocks may have another size than the image's.
     """
-    from dvid.datatypes.roi.operations import block_mask
-
     size = block_zyx(view.instance)
     blocks = box.blocks(size)
     region = view.sibling(roi)

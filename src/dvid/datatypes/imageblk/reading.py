@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,17 +12,18 @@ from dvid.codecs.images import decode_jpeg_block
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
 from dvid.errors import CorruptValue, DvidError
 from dvid.geometry import BlockRange, Box, Zyx
-from dvid.kernels.boxes import gather_blocks, gather_lz4_blocks
-from dvid.kernels.buffers import locate
+from dvid.kernels.boxes import gather_blocks
+from dvid.kernels.buffers import addresses, locate, new_bytes
+from dvid.kernels.stored import Codes, gather_stored
 from dvid.storage.protocol import Buffer
 from dvid.versions import layout as keys
-from dvid.versions.envelope import Format, Value, expand
+from dvid.versions.envelope import Format, Value, expand, seal, unseal
 from dvid.versions.view import View
 
 PIECE_BYTES = 1 << 19
 """Large answers leave in pieces of about this size, which stay in the processor's cache on their way."""
 
-_LZ4_HEADER = 4
+_CODES = Codes(nothing=Format.TOMBSTONE, raw=Format.RAW, lz4=Format.LZ4)
 
 
 def block_keys(blocks: BlockRange) -> list[bytes]:
@@ -59,108 +61,105 @@ def decoded_block(value: Value, voxels: VoxelLayout) -> Buffer:
     return data
 
 
-class _Gathered:
-    """Blocks ready to be copied from: where their bytes lie, and what keeps these alive."""
+class _Stored:
+    """The stored blocks of a range, found and ready to be copied from."""
 
-    def __init__(self, values: list[Value | None], voxels: VoxelLayout) -> None:
+    def __init__(self, view: View, blocks: BlockRange, voxels: VoxelLayout) -> None:
         self._voxels = voxels
-        self._packed: list[int] = []  # numbers of the blocks that LZ4 must unpack
-        plain: list[Buffer | None] = []
-        size = voxels.block_bytes
-        for number, value in enumerate(values):
-            if value is None:
-                plain.append(None)
-            elif value.format == Format.RAW and len(value.payload) == size:
-                plain.append(value.payload)
-            elif value.format == Format.LZ4:
-                self._packed.append(number)
-                plain.append(value.payload)
-            else:
-                plain.append(decoded_block(value, voxels))
-        self._plain = plain  # keeps the buffers alive
-        self._addresses, self._sizes = locate(plain)
+        self._blocks = blocks
+        # The lists keep alive what the addresses point to.
+        self._keys, self._values = view.stored(keys.DATA, block_keys(blocks))
+        self._located_keys, self._located_values = locate(self._keys), locate(self._values)
+        self._checked = False
 
-    def into(self, origins_zyx: NDArray[np.int64], box: NDArray[np.uint8]) -> None:
-        """Copy what lies in the box, which is (z, y, x * itemsize)."""
-        voxels = self._voxels
-        if not self._packed:
-            gather_blocks(self._addresses, origins_zyx, voxels.block_zyx, voxels.nothing, box)
-            return
-        packed = np.zeros(len(self._addresses), bool)
-        packed[self._packed] = True
-        if not packed.all():
-            rest = ~packed
-            gather_blocks(self._addresses[rest], origins_zyx[rest], voxels.block_zyx, voxels.nothing, box)
-        bad = gather_lz4_blocks(
-            self._addresses[packed] + np.uint64(_LZ4_HEADER),
-            self._sizes[packed] - _LZ4_HEADER,
-            origins_zyx[packed],
-            voxels.block_zyx,
-            voxels.nothing,
-            box,
-        )
-        if bad >= 0:
-            raise CorruptValue(f"a stored block does not decompress to {voxels.block_bytes} bytes")
+    def into(self, start_zyx: Zyx, address: int, shape_zyx: Zyx) -> None:
+        """Copy what lies in the box of that start and shape to an address; absent voxels are 0.
 
-    def unpack(self) -> None:
-        """Decompress what is compressed, once, for several calls of `into`."""
-        if not self._packed:
-            return
+        Raises:
+            CorruptValue: a block fails its checksum, or does not decompress to a block.
+        """
         voxels = self._voxels
-        depth, height, width = voxels.block_zyx
-        room = np.empty((len(self._packed) * depth, height, width * voxels.itemsize), np.uint8)
-        origins = np.zeros((len(self._packed), 3), np.int64)
-        origins[:, 0] = np.arange(len(self._packed)) * depth
-        packed = np.array(self._packed)
-        bad = gather_lz4_blocks(
-            self._addresses[packed] + np.uint64(_LZ4_HEADER),
-            self._sizes[packed] - _LZ4_HEADER,
+        origins = block_origins(self._blocks, voxels.block_zyx, start_zyx)
+        depth, height, width = shape_zyx
+        room = depth, height, width * voxels.itemsize
+        states = gather_stored(
+            self._located_values,
+            self._located_keys,
             origins,
             voxels.block_zyx,
             voxels.nothing,
+            address,
             room,
+            _CODES,
+            check=not self._checked,
         )
-        if bad >= 0:
-            raise CorruptValue(f"a stored block does not decompress to {voxels.block_bytes} bytes")
-        self._room = room
-        self._addresses[packed] = room.ctypes.data + np.arange(len(packed), dtype=np.uint64) * np.uint64(
-            voxels.block_bytes
-        )
-        self._packed = []
+        self._checked = True
+        if states is not None:
+            self._copy_others(states, origins, address, room)
+
+    def _copy_others(self, states: NDArray[np.uint8], origins: NDArray[np.int64], address: int, room: Zyx) -> None:
+        """Copy the blocks in formats that the kernel does not know."""
+        chosen = np.flatnonzero(states).tolist()
+        others = [self.decoded(number) for number in chosen]
+        box = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8)), room)
+        voxels = self._voxels
+        gather_blocks(addresses(others), origins[chosen], voxels.block_zyx, voxels.nothing, box)
+
+    def decoded(self, number: int) -> Buffer | None:
+        """The voxels of a block, or None where there is none.
+
+        Raises:
+            CorruptValue: it fails its checksum, or does not decode to a block.
+        """
+        stored = self._values[number]
+        if stored is None:
+            return None
+        value = unseal(self._keys[number], stored)
+        return None if value.format == Format.TOMBSTONE else decoded_block(value, self._voxels)
+
+    def unpacked(self) -> _Stored:
+        """The same, with what is compressed decompressed and wrapped anew, for several calls of `into`."""
+        for number, stored in enumerate(self._values):
+            if stored is not None and stored[0] != Format.RAW:
+                data = self.decoded(number)
+                self._values[number] = None if data is None else memoryview(seal(self._keys[number], data))
+        self._located_values = locate(self._values)
+        return self
 
 
-def read_bytes(view: View, box: Box) -> NDArray[np.uint8]:
-    """The voxels of a box as bytes: (z, y, x * itemsize) uint8. What nobody wrote is 0."""
+def read_bytes(view: View, box: Box) -> bytes:
+    """The voxels of a box as bytes: channels side by side, x next, then y, then z. What nobody wrote is 0."""
     voxels = layout_of(view.instance)
-    depth, height, width = box.shape_zyx
-    out = np.empty((depth, height, width * voxels.itemsize), np.uint8)
-    blocks = box.blocks(voxels.block_zyx)
-    values = view.get_many(keys.DATA, block_keys(blocks))
-    _Gathered(values, voxels).into(block_origins(blocks, voxels.block_zyx, box.start_zyx), out)
-    return out
+    data, address = new_bytes(voxels.bytes_of(box))
+    _Stored(view, box.blocks(voxels.block_zyx), voxels).into(box.start_zyx, address, box.shape_zyx)
+    return data
 
 
 def read_box(view: View, box: Box) -> NDArray[np.generic]:
     """The voxels of a box: shape (z, y, x), or (z, y, x, channel) where there are several channels."""
-    return layout_of(view.instance).array(read_bytes(view, box), box.shape_zyx)
+    voxels = layout_of(view.instance)
+    shape = box.shape_zyx if voxels.channels == 1 else (*box.shape_zyx, voxels.channels)
+    out = np.empty(shape, voxels.dtype)
+    _Stored(view, box.blocks(voxels.block_zyx), voxels).into(box.start_zyx, out.ctypes.data, box.shape_zyx)
+    return out
 
 
 def stream_box(view: View, box: Box) -> Iterator[bytes]:
     """The voxels of a box as bytes, in pieces, one layer of blocks after another."""
     voxels = layout_of(view.instance)
     _, height, width = box.shape_zyx
-    row = width * voxels.itemsize
-    step = max(1, PIECE_BYTES // (height * row))
+    plane = height * width * voxels.itemsize
+    step = max(1, PIECE_BYTES // plane)
     for layer in box.blocks(voxels.block_zyx).layers():
-        gathered = _Gathered(view.get_many(keys.DATA, block_keys(layer)), voxels)
-        gathered.unpack()
+        stored = _Stored(view, layer, voxels)
         part = layer.box(voxels.block_zyx) & box
+        if part.shape_zyx[0] > step:
+            stored = stored.unpacked()
         for z in range(part.start_zyx[0], part.stop_zyx[0], step):
             planes = min(step, part.stop_zyx[0] - z)
-            piece = np.empty((planes, height, row), np.uint8)
-            start_zyx = (z, box.start_zyx[1], box.start_zyx[2])
-            gathered.into(block_origins(layer, voxels.block_zyx, start_zyx), piece)
-            yield piece.tobytes()
+            piece, address = new_bytes(planes * plane)
+            stored.into((z, *box.start_zyx[1:]), address, (planes, height, width))
+            yield piece
 
 
 def read_blocks(view: View, block_keys: list[bytes]) -> list[Buffer | None]:

@@ -84,8 +84,8 @@ def get_raw(
                 raise TooLarge(
                     f"a masked or compressed box may have {MAX_IMAGE_BYTES} bytes, not {length}: ask for less"
                 )
-            data = ops.read_masked(view, box, roi, attenuation) if roi else read_bytes(view, box)
-            return Reply(_compressed(data.tobytes(), compression))
+            data = ops.read_masked(view, box, roi, attenuation).tobytes() if roi else read_bytes(view, box)
+            return Reply(_compressed(data, compression))
     return Reply(_pieces(call, box), length=length)
 
 
@@ -147,7 +147,7 @@ def _jpeg_volume(view: View, box: Box, format_text: str, roi: str, attenuation: 
             "volumes leave as octet-stream, or those of 8-bit gray also as one jpg, planes under each other"
         )
     voxels.check_size(box, MAX_IMAGE_BYTES)
-    data = ops.read_masked(view, box, roi, attenuation) if roi else read_bytes(view, box)
+    data = ops.read_masked(view, box, roi, attenuation) if roi else np.frombuffer(read_bytes(view, box), np.uint8)
     return Reply(encode_volume_jpeg(data.reshape(box.shape_zyx), image_format.quality), "image/jpeg")
 
 

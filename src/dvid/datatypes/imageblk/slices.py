@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -40,6 +41,7 @@ class Plane:
 XY, XZ, YZ = Plane(0, 1), Plane(0, 2), Plane(1, 2)
 
 
+@lru_cache(64)
 def parse_dims(text: str) -> Plane | None:
     """The axes asked for, like "xy", "0_2" or "0_1_2"; None for all three.
 
@@ -86,11 +88,13 @@ def scaled(image: NDArray[np.generic], size: tuple[int, int], *, interpolate: bo
     if not interpolate:
         rows = np.arange(height) * image.shape[0] // height
         columns = np.arange(width) * image.shape[1] // width
-        return image[rows][:, columns]
+        picked: NDArray[np.generic] = image[rows][:, columns]
+        return picked
     means = _means(_means(image.astype(np.float64), height, 0), width, 1)
     if np.issubdtype(image.dtype, np.integer):
         means = np.floor(means + 1e-6)
-    return means.astype(image.dtype)
+    found: NDArray[np.generic] = means.astype(image.dtype)
+    return found
 
 
 def _means(values: NDArray[np.float64], count: int, axis: int) -> NDArray[np.float64]:

@@ -130,11 +130,9 @@ def write_box(
         if not unaligned:
             raise BadRequest(not_aligned(box, voxels))
         whole = box.blocks(voxels.block_zyx).box(voxels.block_zyx)
-        around = read_bytes(edit, whole)
-        depth, height, width = box.shape_zyx
-        z, y, x = box.slices_in(whole)
-        row = slice(x.start * voxels.itemsize, x.stop * voxels.itemsize)
-        around[z, y, row] = data.reshape(depth, height, width * voxels.itemsize)
+        around = np.frombuffer(bytearray(read_bytes(edit, whole)), np.uint8)
+        around = around.reshape(*whole.shape_zyx, voxels.itemsize)
+        around[box.slices_in(whole)] = data.reshape(*box.shape_zyx, voxels.itemsize)
         data = around
     planes = planes_of(voxels, whole, data)
     sealed = sealed_blocks(edit.instance, lambda block: full_key(edit, block), whole, planes, inside)
