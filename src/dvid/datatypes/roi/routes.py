@@ -24,7 +24,7 @@ from dvid.versions.records import InstanceRecord
 from dvid.versions.view import View
 
 DEFAULT_BLOCK_SIZE = 32
-MAX_LIST_BYTES = 128 << 20
+MAX_LIST_BYTES = 64 << 20
 """Lists of spans and points are read whole; this is the longest one taken."""
 
 _MAX_SETTINGS_BYTES = 1 << 16
