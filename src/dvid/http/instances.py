@@ -32,7 +32,7 @@ def match(typename: str, method: str, path: str, options: Mapping[str, str | lis
     try:
         found = table(typename).match(method, path, options)
     except (NotFound, MethodNotAllowed) as error:
-        if kind.served:
+        if kind.served or isinstance(error, MethodNotAllowed):
             raise BadRequest(str(error)) from None  # 400, as the reference server answers it
         if locked and method in ("POST", "DELETE"):
             raise LockedNode("the node is committed: write to a child of it") from None

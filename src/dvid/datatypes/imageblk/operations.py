@@ -145,8 +145,8 @@ def read_row(view: View, start_zyx: Zyx, count: int) -> Iterator[bytes]:
 
 
 def extended(view: View) -> dict[str, Any]:
-    """The "Extended" part of an instance's info."""
-    return voxel_extended(view)
+    """The "Extended" part of an instance's info; the last entry tells clients that POST raw takes unaligned=true."""
+    return {**voxel_extended(view), "UnalignedWrites": True}
 
 
 def metadata(view: View) -> dict[str, Any]:
@@ -160,4 +160,4 @@ def metadata(view: View) -> dict[str, Any]:
             "XYZ", settings["VoxelSize"], settings["VoxelUnits"], size, offset, strict=True
         )
     ]
-    return {"Axes": axes, "Properties": voxel_extended(view)}
+    return {"Axes": axes, "Properties": extended(view)}

@@ -68,6 +68,8 @@ def get_raw(
     """Answer a slice as an image, or a box as voxels."""
     if attenuation and not roi:
         raise BadRequest("attenuation is for what lies outside a region: name it with roi=")
+    if dims is None:
+        attenuation = 0  # volumes are data, not pictures: the reference makes the outside 0, and so do we
     if dims is not None:
         if compression:
             raise BadRequest("compression is for volumes; the format of a slice is the last part of the path")
@@ -436,7 +438,7 @@ _FORMAT = Argument(
 _ROI = Argument("roi", "Name of a region of interest (roi instance).", default="")
 _ATTENUATION = Argument(
     "attenuation",
-    "Divide what lies outside the region by 2 to this power, 1 to 7, instead of making it 0.",
+    "For slices: divide what lies outside the region by 2 to this power, 1 to 7, instead of making it 0. Outside is always 0 in volumes.",
     integer(1, 7),
     default=0,
 )
