@@ -17,6 +17,7 @@ from dvid.http import instances, metrics, nodes, repositories, server, validator
 from dvid.http.access import Access, Caller, need_admin
 from dvid.http.board import Board
 from dvid.http.calls import InstanceRequest, NodeRequest, Request, Service
+from dvid.http.console import console_file
 from dvid.http.gate import Gate
 from dvid.http.journal import Journal, Record
 from dvid.http.replies import STATUS_LINES, Answer, Body, answer_of, error_answer
@@ -134,6 +135,10 @@ class Application:
             return self._run(self._server.match(request.method, path[4:], params), plain, unfinished)
         if path == "/metrics" and request.method in ("GET", "HEAD"):
             return metrics.get_metrics(plain)
+        if request.method in ("GET", "HEAD") and self._service.config.server.web_client is None:
+            page = console_file(path, request.env.get("HTTP_IF_NONE_MATCH"))
+            if page is not None:
+                return page
         raise NotFound(f"there is nothing at {path[:200]!r}: see GET /api/help")
 
     def _instance(
