@@ -1,0 +1,208 @@
+"""`dvid demo`: a server with a volume in two versions, to look at and to try things with."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dvid.cli.complaints import BAD_USE
+
+if TYPE_CHECKING:
+    from dvid.cli.target import OpenVolume, Target
+
+NAME = "grayscale"
+READY = "demo: a ball is inverted"
+"""The note of the second version: it is written when all else is done, so a demo that was interrupted is made anew."""
+
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+
+def demo(
+    folder: Annotated[
+        str, typer.Option(metavar="DIR", help="Where the demo keeps its store; a later run goes on with it.")
+    ] = "demo-data",
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="PATH", help="A volume of yours: HDF5, TIFF or PNG stack, .npy, Zarr."),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which dataset of a file that holds several.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=32, max=4096, metavar="N", help="Edge of the made-up volume.")] = 256,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="Where to listen; 0 takes a free one.")
+    ] = 8000,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Stop the server again and end.")] = False,
+) -> None:
+    """Serve a volume in two versions and say where to look at them; until Ctrl-C.
+
+    Without --source the volume is a made-up piece of brain, as 'dvid sample' writes it.
+    What you change stays: another run serves the same store again, and loads only what it does not hold yet.
+    """
+    from dvid.cli.output import say
+    from dvid.cli.remote import ServerTarget
+
+    os.makedirs(folder, exist_ok=True)
+    try:
+        with _server(os.path.join(folder, "store"), os.path.join(folder, "server.log"), port) as url:
+            target = ServerTarget(url)
+            path = source if source is not None else _sample(folder, size)
+            first, second = _two_versions(target, path, dataset)
+            print(
+                _what_to_see(url, target.volume(second, NAME), first, second, os.path.join(folder, "store")), flush=True
+            )
+            if not no_wait:
+                say("The server runs until you press Ctrl-C.")
+                while True:
+                    time.sleep(3600)
+    except KeyboardInterrupt:
+        again = shlex.join(["dvid", "demo", *(["--source", source] if source is not None else [])])
+        say(f"stopped. '{again}' serves it again from {folder}; to begin anew, remove that folder first")
+
+
+@contextmanager
+def _server(store: str, log: str, port: int) -> Iterator[str]:
+    """A server of its own; its URL. It is stopped at the end."""
+    from dvid.cli.output import say
+
+    command = [sys.executable, "-m", "dvid", "serve", "--data", store, "--http", f"127.0.0.1:{port}"]
+    environment = {**os.environ, "DVID_SERVER_ACCESS_LOG_FILE": os.path.abspath(log)}
+    # In a session of its own, Ctrl-C reaches the demo alone, which then ends the server in order.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True, start_new_session=True
+    )
+    try:
+        yield _announced(process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            say("the server did not stop in time and was killed")
+            process.kill()
+            process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _announced(process: subprocess.Popen[str]) -> str:
+    """The URL that a server prints once it answers."""
+    import re
+    import select
+
+    stdout: Any = process.stdout
+    deadline, seen = time.monotonic() + START_SECONDS, ""
+    while time.monotonic() < deadline:
+        readable, _, _ = select.select([stdout], [], [], 0.2)
+        line = stdout.readline() if readable else ""
+        seen += line
+        found = re.search(r"http://[^\s/]+", line)
+        if found:
+            return found[0]
+        if process.poll() is not None:
+            said = " ".join((process.stderr.read() if process.stderr else "").split())
+            _fail(f"{said or f'the server ended with exit code {process.returncode}'}. Try another --port (PORT=8001)")
+    _fail(f"the server did not answer within {START_SECONDS:.0f} s: {seen}")
+    return ""
+
+
+def _fail(message: str) -> None:
+    print(f"dvid demo: {message}", file=sys.stderr)
+    raise typer.Exit(BAD_USE)
+
+
+def _sample(folder: str, size: int) -> str:
+    """The made-up volume; drawn once."""
+    from dvid.cli.sample import sample
+
+    path = os.path.join(folder, f"sample-{size}.npy")
+    if not os.path.exists(path) or os.path.exists(f"{path}.progress"):
+        for left_over in (path, f"{path}.progress"):
+            if os.path.exists(left_over):
+                os.unlink(left_over)
+        sample(path, size=str(size))
+    return path
+
+
+def _two_versions(target: Target, path: str, dataset: str | None) -> tuple[str, str]:
+    """The UUIDs of the volume as it is in the file, and of the version with the change; made where they are not there."""
+    from dvid.cli.importing import new_volume
+    from dvid.cli.output import say
+    from dvid.interop import open_source
+
+    with open_source(path, dataset) as source:
+        description = f"{source.name}, {source.fingerprint()[:16]}"
+        for root, repo in target.repos().items():
+            if repo and repo["Description"] == description:
+                ready = [uuid for uuid, node in repo["DAG"]["Nodes"].items() if node["Note"] == READY]
+                if ready:
+                    say(f"the store holds {path} already")
+                    return root, ready[0]
+                target.delete_repo(root, "")
+        first = target.make_repo("demo", description, "")
+        new_volume(target, first, NAME, source)
+    target.commit(first, "the volume as it is in the file")
+    second = target.new_version(first, "")
+    _invert_ball(target.volume(second, NAME))
+    target.commit(second, READY)
+    target.new_version(second, "yours to change")
+    return first, second
+
+
+def _invert_ball(volume: OpenVolume) -> None:
+    """Invert the values in a ball in the middle of a volume: a box that fits no blocks, read, changed and written."""
+    import numpy as np
+
+    from dvid.geometry import Box
+
+    extents = volume.info.extents
+    if extents is None:
+        raise AssertionError("the demo's volume is empty")
+    low = tuple(a + n // 3 for a, n in zip(extents.start_zyx, extents.shape_zyx, strict=True))
+    size = tuple(max(1, n // 3) for n in extents.shape_zyx)
+    box = Box.at((low[0], low[1], low[2]), (min(size[0], 256), min(size[1], 256), min(size[2], 256)))
+    voxels = volume.read(box)
+    axes = np.ogrid[tuple(slice(-1, 1, complex(0, n)) if n > 1 else slice(0, 1) for n in box.shape_zyx)]
+    ball = sum(axis * axis for axis in axes) <= 1
+    # The darkest becomes the brightest there is: visible whatever range the values have.
+    voxels[ball] = voxels.min() + (voxels.max() - voxels[ball])
+    volume.write(box, voxels)
+
+
+def _what_to_see(url: str, volume: OpenVolume, first: str, second: str, store: str) -> str:
+    extents = volume.info.extents
+    if extents is None:
+        raise AssertionError("the demo's volume is empty")
+    depth, height, width = extents.shape_zyx
+    z, y, x = extents.start_zyx[0] + depth // 2, *extents.start_zyx[1:]
+    width, height = min(width, 1024), min(height, 1024)
+    form = "jpg" if volume.info.dtype.itemsize == 1 else "png"
+    picture = f"{NAME}/raw/xy/{width}_{height}/{x}_{y}_{z}/{form}"
+    return f"""
+Both versions side by side:
+  {url}/?repo={first}&name={NAME}&nodes={first},{second}
+
+A slice of the first version, and of the second:
+  {url}/api/node/{first}/{picture}
+  {url}/api/node/{second}/{picture}
+
+In Python (.venv/bin/python), over HTTP:
+  from dvidclient.volume_client import VolumeClient
+  volume = VolumeClient("{url}", "{second}", "{NAME}")
+  volume.retrieve_subvolume((0, {x}, {y}, {z}), ({volume.info.channels}, {x + min(width, 64)}, {y + min(height, 64)}, {z + 1}))
+
+or straight from the store, while the server runs:
+  import dvid
+  node = dvid.open({store!r})["demo"]["{second[:8]}"]
+  node["{NAME}"][{z}, {y}:{y + min(height, 64)}, {x}:{x + min(width, 64)}]
+"""

@@ -1,0 +1,275 @@
+"""`dvid import`: bring a volume of another format into an instance."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dvid.cli.options import Data, Server, Workers, three_integers, three_positive
+from dvid.cli.target import OpenVolume, Target, open_target
+from dvid.errors import BadRequest, Conflict
+from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, reverse3
+
+if TYPE_CHECKING:
+    from dvid.interop import ProgressJournal, VolumeSource
+
+NOTE_SECONDS = 1.0
+"""How often what is done is noted."""
+
+
+def import_volume(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="An HDF5, TIFF, PNG, JPEG or .npy file, a folder of slices or Zarr data, or a pattern like 'em/*.png'.",
+        ),
+    ],
+    name: Annotated[str, typer.Option(metavar="NAME", help="The instance to write to; it is made if it is not there.")],
+    node: Annotated[str | None, typer.Option(metavar="UUID", help="The node to write to.")] = None,
+    repo: Annotated[
+        str | None, typer.Option(metavar="UUID", help="Of a repo: write to the leaf of its master branch.")
+    ] = None,
+    new_repo: Annotated[str | None, typer.Option(metavar="ALIAS", help="Make a repo and write to its root.")] = None,
+    offset: Annotated[str, typer.Option(metavar="X,Y,Z", help="Where the first voxel goes.")] = "0,0,0",
+    typename: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Of a new instance. Default: the one for the voxels.")
+    ] = None,
+    block_size: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z", help="Of a new instance; one number for a cube. Default: 32.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which dataset of a file or group that holds several.")
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(metavar="LETTERS", help="Axes of the stored array, like zyxc, if the file does not say."),
+    ] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume/--restart", help="Go on with an interrupted import, or begin anew.")
+    ] = None,
+    workers: Workers = 2,
+    server: Server = None,
+    data: Data = None,
+) -> None:
+    """Import a volume. An import that was interrupted goes on with --resume.
+
+    The voxels may go anywhere: where they fill a block in part, the rest of it stays as it is.
+    The voxel size of the source becomes that of a new instance.
+    """
+    from dvid.cli.output import in_xyz, say
+    from dvid.interop import open_source
+
+    if sum(given is not None for given in (node, repo, new_repo)) != 1:
+        raise typer.BadParameter("one of --node, --repo and --new-repo says where the volume goes")
+    if new_repo is not None and resume:
+        raise typer.BadParameter("an import that is resumed has its repo: name the node with --node")
+    start_xyz = three_integers(offset, "--offset")
+    block_xyz = three_positive(block_size, "--block-size") if block_size is not None else None
+    with (
+        open_source(source, dataset, axes=axes) as opened,
+        open_target(server, data, create=new_repo is not None) as target,
+    ):
+        region = _region(opened, start_xyz)
+        settings = _settings_for(opened, typename, block_xyz)
+        if new_repo is not None:
+            uuid = target.make_repo(new_repo, f"Imported from {os.path.basename(os.path.abspath(source))}", "")
+            say(f"made the repo {new_repo!r}: {uuid}")
+        else:
+            uuid = target.node(node if node is not None else f"{repo}:master")
+        volume = _volume(target, uuid, name, settings)
+        _check_fits(opened, volume)
+        again = ["dvid", "import", source, "--node", uuid, "--name", name]
+        for option, value in (("--offset", offset), ("--dataset", dataset), ("--axes", axes)):
+            again += [option, value] if value not in (None, "0,0,0") else []
+        command = f"{shlex.join(map(str, again))} {target.option} --resume"
+        with _open_journal(opened, dataset, uuid, volume, region, resume, command) as journal:
+            try:
+                copy_into(opened, volume, region, workers, journal)
+            except KeyboardInterrupt:
+                say(f"interrupted. Go on with: {command}")
+                raise
+            journal.remove()
+        say(f"imported {in_xyz(region)} (x, y, z) into {name!r} at node {uuid}")
+
+
+def new_volume(target: Target, uuid: str, name: str, source: VolumeSource, workers: int = 2) -> None:
+    """Make an instance for a source and write all of it there, from voxel 0,0,0 on."""
+    volume = _volume(target, uuid, name, _settings_for(source, None, None))
+    _check_fits(source, volume)
+    copy_into(source, volume, _region(source, (0, 0, 0)), workers)
+
+
+def load_slices(target: Target, uuid: str, name: str, offset_xyz: Xyz, files: list[str], workers: int) -> None:
+    """Write slices, one file for each z, into an instance that is there."""
+    from dvid.cli.output import in_xyz, say
+    from dvid.interop.stacks import StackSource
+
+    for file in files:
+        if not os.path.isfile(file):
+            raise BadRequest(f"{file} is not a file")
+    with StackSource(f"the {len(files)} slices from {files[0]}", files) as source:
+        region = _region(source, offset_xyz)
+        volume = target.volume(uuid, name)
+        _check_fits(source, volume)
+        copy_into(source, volume, region, workers)
+    say(f"loaded {in_xyz(region)} (x, y, z) into {name!r} at node {uuid}")
+
+
+def copy_into(
+    source: VolumeSource, volume: OpenVolume, region: Box, workers: int, journal: ProgressJournal | None = None
+) -> None:
+    """Write a source into a region of a volume, but for the boxes that a journal has already."""
+    import time
+
+    from dvid.cli.boxes import boxes_of, choose_step, work_through
+    from dvid.cli.output import progress_bar
+
+    info = volume.info
+    step = choose_step(info.block_zyx, source.preferred_chunk_zyx, region.shape_zyx, info.voxel_bytes)
+    finished = set() if journal is None else journal.finished
+    before = sum(Box.at(*box).voxels for box in finished) * info.voxel_bytes
+    pending: list[Any] = []
+    noted = time.monotonic()
+
+    def copy(box: Box) -> None:
+        start = tuple(a - b for a, b in zip(box.start_zyx, region.start_zyx, strict=True))
+        voxels = source.read((start[0], start[1], start[2]), box.shape_zyx)
+        volume.write(box, voxels.astype(info.dtype, copy=False))
+
+    def note() -> None:
+        nonlocal noted
+        if journal is not None and pending:
+            journal.record_many(pending)
+            pending.clear()
+        noted = time.monotonic()
+
+    with progress_bar(
+        f"importing {os.path.basename(source.name)}", region.voxels * info.voxel_bytes, before
+    ) as advance:
+
+        def done(boxes: list[Box]) -> None:
+            pending.extend((box.start_zyx, box.shape_zyx) for box in boxes)
+            advance(sum(box.voxels for box in boxes) * info.voxel_bytes)
+            if time.monotonic() - noted > NOTE_SECONDS:
+                note()
+
+        todo = (box for box in boxes_of(region, info.block_zyx, step) if (box.start_zyx, box.shape_zyx) not in finished)
+        try:
+            work_through(todo, copy, done, workers)
+        finally:
+            note()
+
+
+# ---- what fits ----------------------------------------------------------------------------------
+
+
+def _region(source: VolumeSource, offset_xyz: Xyz) -> Box:
+    region = Box.at(reverse3(offset_xyz), source.shape_zyx)
+    if min(region.start_zyx) < MIN_COORDINATE or max(region.stop_zyx) > MAX_COORDINATE:
+        raise BadRequest(f"a volume of {region.shape_zyx[::-1]} at {offset_xyz} reaches beyond 32-bit coordinates")
+    return region
+
+
+def _settings_for(source: VolumeSource, typename: str | None, block_xyz: Xyz | None) -> dict[str, str]:
+    """The settings of an instance for a source, "typename" among them."""
+    rgba = source.dtype.name == "uint8" and source.channels == 4
+    settings = {"typename": typename or ("rgba8blk" if rgba else f"{source.dtype.name}blk")}
+    if source.channels > 1 and settings["typename"] != "rgba8blk":
+        settings["Channels"] = str(source.channels)
+    if block_xyz is not None:
+        settings["BlockSize"] = ",".join(map(str, block_xyz))
+    if source.voxel_size_zyx is not None:
+        settings["VoxelSize"] = ",".join(f"{edge:.17g}" for edge in reversed(source.voxel_size_zyx))
+        if source.units:
+            settings["VoxelUnits"] = ",".join([source.units] * 3)
+    return settings
+
+
+def _volume(target: Target, uuid: str, name: str, settings: dict[str, str]) -> OpenVolume:
+    from dvid.cli.output import say
+
+    if not target.has_instance(uuid, name):
+        settings = dict(settings)
+        typename = settings.pop("typename")
+        try:
+            target.make_instance(uuid, typename, name, settings)
+        except Exception as error:
+            error.add_note(f"the instance {name!r} of type {typename} could not be made")
+            raise
+        say(f"made the {typename} instance {name!r}")
+    return target.volume(uuid, name)
+
+
+def _check_fits(source: VolumeSource, volume: OpenVolume) -> None:
+    import numpy as np
+
+    info = volume.info
+    floats = source.dtype.kind == info.dtype.kind == "f"
+    if not (floats or np.can_cast(source.dtype, info.dtype, "safe")):
+        raise BadRequest(f"{source.name} has {source.dtype} voxels, which {info.name!r} cannot hold as {info.dtype}")
+    if source.channels != info.channels:
+        raise BadRequest(f"{source.name} has {source.channels} channel(s), {info.name!r} has {info.channels}")
+
+
+# ---- going on -----------------------------------------------------------------------------------
+
+
+def _open_journal(
+    source: VolumeSource,
+    dataset: str | None,
+    uuid: str,
+    volume: OpenVolume,
+    region: Box,
+    resume: bool | None,
+    command: str,
+) -> ProgressJournal:
+    from dvid.interop import ProgressJournal
+
+    where = (os.path.abspath(source.name), dataset, uuid, volume.info.data_uuid, region.start_zyx)
+    folder = os.path.join(state_folder(), "imports")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, hashlib.sha256(repr(where).encode()).hexdigest()[:32])
+    if resume is None and os.path.exists(path):
+        raise Conflict(
+            f"an import of {source.name} to this place was begun and not finished: go on with '{command}', "
+            "or begin anew with --restart in place of --resume"
+        )
+    if resume is False:
+        _forget(path)
+    return ProgressJournal(
+        path,
+        {
+            "source": source.name,
+            "state of the source": source.fingerprint(),
+            "node": uuid,
+            "instance": volume.info.data_uuid,
+            "blocks": repr(volume.info.block_zyx),
+            "offset_zyx": repr(region.start_zyx),
+        },
+    )
+
+
+def state_folder() -> str:
+    """Where the progress of imports is kept: `$XDG_STATE_HOME/dvid`, else `~/.local/state/dvid`."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):  # the XDG specification has relative paths ignored
+        base = os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(base, "dvid")
+
+
+def _forget(path: str) -> None:
+    """Remove the journal of an import that does not run any more."""
+    if not os.path.exists(path):
+        return
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"{path} is in use: the same import is running") from None
+        os.unlink(path)

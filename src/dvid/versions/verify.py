@@ -1,0 +1,173 @@
+"""Reading all of a store and saying what is wrong with it: checksums, records, and what refers to what.
+
+It works beside servers that write: data are read a stretch at a time, each in a snapshot of its own, so that the store
+can use freed room again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from dvid.errors import CorruptValue, DvidError
+from dvid.storage.protocol import MAX_KEY, Snapshot, Store
+from dvid.versions import layout
+from dvid.versions.catalogue import stamp_of
+from dvid.versions.envelope import Format, Value, expand, unseal
+from dvid.versions.inventory import BAD_DATA, Inventory, Problem, read_inventory
+from dvid.versions.records import InstanceRecord
+from dvid.versions.view import blob_reference
+
+STRETCH_SECONDS = 2.0
+_END = b"\xff" * MAX_KEY
+_REPORTED = 1024  # entries between two calls of `progress`
+
+ContentCheck = Callable[[InstanceRecord, bytes, bytes, Value], None]
+"""Checks one value of an instance, given its table, its type-specific key and the value. Raises what it finds."""
+
+
+def check_expands(_: InstanceRecord, __: bytes, ___: bytes, value: Value) -> None:
+    """The check of types that store bytes of any kind: they decompress."""
+    expand(value)
+
+
+def verify(
+    store: Store, check_content: ContentCheck = check_expands, progress: Callable[[int], None] | None = None
+) -> Iterator[Problem]:
+    """Read everything; what is wrong, as it is found.
+
+    Args:
+        store: to read.
+        check_content: checks the values of instances.
+        progress: hears how many more entries were read.
+    """
+    known = b""
+    inventory: Inventory | None = None
+    position = layout.pack_u32(1)
+    while True:
+        with store.snapshot() as snapshot:
+            stamp = stamp_of(snapshot)
+            if inventory is None or stamp != known:
+                first = inventory is None
+                inventory, known = read_inventory(snapshot), stamp
+                if first:
+                    yield from inventory.problems
+                    yield from inventory.contradictions()
+                    if progress is not None:
+                        progress(inventory.entries)
+            following = yield from _stretch(snapshot, position, inventory, check_content, progress)
+        if following is None:
+            return
+        position = following
+
+
+def _stretch(
+    snapshot: Snapshot,
+    position: bytes,
+    inventory: Inventory,
+    check_content: ContentCheck,
+    progress: Callable[[int], None] | None,
+) -> Generator[Problem, None, bytes | None]:
+    """Check data from a key on for a while; returns where to go on, or None at the end."""
+    deadline = time.monotonic() + STRETCH_SECONDS
+    count, key = 0, position
+    entries = snapshot.scan(position, _END)
+    while True:
+        try:
+            entry = next(entries, None)
+        except DvidError as error:
+            yield Problem(key, f"the store cannot be read beyond this key: {error}")
+            return None
+        if entry is None:
+            break
+        key = bytes(entry.key)
+        problem = _check_entry(inventory, key, entry.value, check_content)
+        if problem is not None:
+            yield problem
+        count += 1
+        if count % _REPORTED == 0 and progress is not None:
+            progress(_REPORTED)
+        if count % 64 == 0 and time.monotonic() > deadline:
+            if progress is not None:
+                progress(count % _REPORTED)
+            return key + b"\0"
+    if progress is not None:
+        progress(count % _REPORTED)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a key of an instance's data says."""
+
+    instance: InstanceRecord
+    table: bytes
+    own: bytes
+    """The type-specific part."""
+    version: int | None
+
+
+def _check_entry(inventory: Inventory, key: bytes, stored: memoryview, check_content: ContentCheck) -> Problem | None:
+    if len(key) < 5:
+        return Problem(key, f"a key of {len(key)} bytes is not of any table")
+    number = layout.unpack_u32(key[:4])
+    if number in inventory.doomed:  # deleted, and not yet swept away
+        return None
+    instance = inventory.instances.get(number)
+    if instance is None:
+        return Problem(key, f"data of instance number {number}, which does not exist")
+    uuid = ""
+    try:
+        place = _place(instance, key)
+        if place.version is not None:
+            node = inventory.nodes.get(place.version)
+            if node is None:
+                return Problem(key, f"data of version {place.version}, which does not exist", instance.name)
+            uuid = node.uuid
+            if node.repo != instance.repo:
+                return Problem(key, "data of a version of another repo than the instance's", instance.name, uuid)
+            repo = inventory.repos.get(instance.repo)
+            shared = not instance.versioned and place.table >= layout.PROPERTIES
+            if shared and repo is not None and place.version != repo.root_version:
+                return Problem(key, "an unversioned instance has data beside those of the root", instance.name, uuid)
+        _check_value(place, unseal(key, stored), check_content)
+    except (DvidError, *BAD_DATA) as error:
+        return Problem(key, str(error) or type(error).__name__, instance.name, uuid)
+    return None
+
+
+def _place(instance: InstanceRecord, key: bytes) -> _Place:
+    table, own = key[4:5], key[5:]
+    if table == layout.EVENTS:
+        if len(own) != 12:
+            raise CorruptValue(f"the key of an event has {len(own)} bytes after its table, not 12")
+        return _Place(instance, table, own[4:], layout.unpack_u32(own[:4]))
+    if table == layout.BLOBS:
+        return _Place(instance, table, own, None)
+    if table == layout.PROPERTIES or table >= layout.DATA:
+        if len(own) <= layout.VERSION_BYTES:
+            raise CorruptValue(
+                f"a versioned key has {len(own)} bytes after its table: it lacks its name or its version"
+            )
+        return _Place(instance, table, own[: -layout.VERSION_BYTES], layout.version_of(own))
+    raise CorruptValue(f"there is no table {table.hex()}")
+
+
+def _check_value(place: _Place, value: Value, check_content: ContentCheck) -> None:
+    if place.table == layout.EVENTS:
+        for line in bytes(value.payload).splitlines():
+            msgspec.json.decode(line)
+    elif place.table == layout.BLOBS:
+        if blob_reference(bytes(value.payload)).encode() != place.own:
+            raise CorruptValue("a blob is not what its reference says")
+    elif value.format == Format.TOMBSTONE:
+        if len(value.payload):
+            raise CorruptValue(f"a deletion mark has {len(value.payload)} bytes of data")
+    elif place.table == layout.PROPERTIES:
+        place.own.decode()
+        msgspec.msgpack.decode(expand(value))
+    else:
+        check_content(place.instance, place.table, place.own, value)
