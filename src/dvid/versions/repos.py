@@ -291,7 +291,7 @@ def _add_child(
 ) -> NodeRecord:
     _must_be_locked(parent)
     # A chain goes on in one child only; any other child begins a chain of its own, whose base is the parent's past.
-    goes_on = branch == parent.branch and not any_uuid
+    goes_on = branch == parent.branch
     base: tuple[tuple[int, int], ...] = ()
     if not goes_on:
         first = read_node(transaction, parent.chain)
