@@ -128,11 +128,13 @@ class Application:
             visit.area = kind
             visit.call = call = NodeRequest(request, self._service, caller, parts[3])
             table = self._nodes if kind == "node" else self._repos
-            return self._run(table.match(request.method, "/" + "/".join(parts[4:]), params), call, unfinished)
+            rest = "/" + "/".join(parts[4:])
+            return self._run(table.match(request.method, rest, params, partial(self._admit, caller)), call, unfinished)
         visit.area = "server"
         visit.call = plain = Request(request, self._service, caller)
         if kind:
-            return self._run(self._server.match(request.method, path[4:], params), plain, unfinished)
+            admit = partial(self._admit, caller)
+            return self._run(self._server.match(request.method, path[4:], params, admit), plain, unfinished)
         if path == "/metrics" and request.method in ("GET", "HEAD"):
             return metrics.get_metrics(plain)
         if request.method in ("GET", "HEAD") and self._service.config.server.web_client is None:
@@ -158,7 +160,12 @@ class Application:
             locked = instance.versioned and node.locked
             visit.area = instance.typename
             found = instances.match(
-                instance.typename, request.method, rest, request.params, locked=locked and not caller.admin
+                instance.typename,
+                request.method,
+                rest,
+                request.params,
+                partial(self._admit, caller),
+                locked=locked and not caller.admin,
             )
             tag = validators.entity_tag(view, found, rest, request.params) if locked else ""
         if tag and validators.matches(request.env.get("HTTP_IF_NONE_MATCH"), tag):
@@ -167,19 +174,18 @@ class Application:
         return validators.tagged(reply, tag) if tag and reply.status == 200 else reply
 
     def _run(self, match: Match, call: Request, unfinished: list[Callable[[], None]]) -> Reply:
-        self._admit(match.route, call)
         if match.route.throttled and call.asks_for_its_turn:
             unfinished.append(HeavyRequest(self._service.board).close)
         return match.run(call)
 
-    def _admit(self, route: Route, call: Request) -> None:
+    def _admit(self, caller: Caller, route: Route) -> None:
         if route.writes:
             if self._service.config.server.read_only:
                 raise Forbidden("this server is read-only")
-            if call.caller.refused_writes:
-                raise Forbidden(call.caller.refused_writes)
+            if caller.refused_writes:
+                raise Forbidden(caller.refused_writes)
         if route.admin:
-            need_admin(call.caller)
+            need_admin(caller)
 
 
 class _Visit:

@@ -15,9 +15,9 @@ import time
 from contextlib import suppress
 
 _number = struct.Struct("<Q")
-_head = struct.Struct("<QQ")  # sequence number, odd while the slot is being written; length of the document
 _PAGE = 4096
-_SLOT = 256 * 1024
+_HALF = 256 * 1024  # a length and a document
+_SLOT = 8 + 2 * _HALF  # how many documents were published, then the last two
 _PLACES = 0  # offset of the number of heavy requests that may run
 
 
@@ -63,21 +63,22 @@ class Board:
 
     def publish(self, worker: int, document: bytes) -> None:
         """Put a document into a worker's slot; one that is too long for it is left out."""
-        if len(document) > _SLOT - _head.size:
+        if len(document) > _HALF - _number.size:
             return
-        start = _PAGE + worker * _SLOT
-        sequence = int(_number.unpack_from(self._memory, start)[0]) | 1
-        _number.pack_into(self._memory, start, sequence)
-        self._memory[start + _head.size : start + _head.size + len(document)] = document
-        _head.pack_into(self._memory, start, sequence + 1, len(document))
+        slot = _PAGE + worker * _SLOT
+        count = int(_number.unpack_from(self._memory, slot)[0]) + 1
+        start = slot + _number.size + count % 2 * _HALF  # what is read at this moment is in the other half
+        _number.pack_into(self._memory, start, len(document))
+        self._memory[start + _number.size : start + _number.size + len(document)] = document
+        _number.pack_into(self._memory, slot, count)
 
     def read(self, worker: int) -> bytes:
         """The document in a worker's slot; empty if there is none."""
-        start = _PAGE + worker * _SLOT
-        for _ in range(1000):
-            sequence, length = _head.unpack_from(self._memory, start)
-            document = self._memory[start + _head.size : start + _head.size + length]
-            if sequence % 2 == 0 and sequence == _number.unpack_from(self._memory, start)[0]:
+        slot = _PAGE + worker * _SLOT
+        while True:
+            count = int(_number.unpack_from(self._memory, slot)[0])
+            start = slot + _number.size + count % 2 * _HALF
+            length = int(_number.unpack_from(self._memory, start)[0])
+            document = self._memory[start + _number.size : start + _number.size + length]
+            if count == _number.unpack_from(self._memory, slot)[0]:
                 return document
-            time.sleep(0.0001)
-        return b""  # a worker died while it was writing

@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import socket
+import stat
 import struct
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from dvid.errors import DvidError
 from dvid.http.calls import Service
@@ -18,7 +19,7 @@ log = logging.getLogger("dvid.http")
 
 _TICK = 1.0
 _SWEEP_PAUSE = 0.02  # between two transactions: other writers are to come in
-_LAST_DATA_SENT = struct.Struct("=8B9I")  # <linux/tcp.h>, struct tcp_info up to tcpi_last_data_sent (milliseconds)
+_TCP_INFO = struct.Struct("=8B10I")  # <linux/tcp.h>, struct tcp_info up to tcpi_last_data_sent (milliseconds)
 
 
 class Chores:
@@ -87,12 +88,20 @@ def drop_stalled(seconds: float) -> int:
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):
             copy = os.dup(int(name))  # the connection may be closed, and its number used again, at any moment
-            with socket.socket(fileno=copy) as connection:
-                if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
-                    continue
-                connection.getpeername()
-                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                if _LAST_DATA_SENT.unpack_from(info)[-1] >= seconds * 1000:
-                    connection.shutdown(socket.SHUT_RDWR)
-                    dropped += 1
+            try:
+                dropped += stat.S_ISSOCK(os.fstat(copy).st_mode) and _drop(copy, seconds)
+            finally:
+                os.close(copy)
     return dropped
+
+
+def _drop(descriptor: int, seconds: float) -> bool:
+    with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
+        if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
+            return False
+        connection.getpeername()  # a socket that listens has none: OSError
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        if _TCP_INFO.unpack(info)[-1] < seconds * 1000:
+            return False
+        connection.shutdown(socket.SHUT_RDWR)
+        return True

@@ -57,7 +57,7 @@ def answer_of(reply: Reply, environ: Mapping[str, str], limits: Any, deadline: f
         TooLarge: the answer is over `limits.answerBytes`.
         Busy: it took longer than `limits.requestSeconds`.
     """
-    headers = [("content-type", reply.media_type)]
+    headers = [] if reply.status in (204, 304) else [("content-type", reply.media_type)]
     headers += [(name.lower(), value) for name, value in reply.headers.items()]
     body = reply.body
     if isinstance(body, bytes | bytearray | memoryview):

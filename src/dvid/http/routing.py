@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -45,8 +45,10 @@ class Table:
                 by_method.setdefault("HEAD", by_method["GET"])
             self._router.add_route(path, _Resource(by_method))
 
-    def match(self, method: str, path: str, options: Mapping[str, str | list[str]]) -> Match:
-        """The route for a request.
+    def match(
+        self, method: str, path: str, options: Mapping[str, str | list[str]], admit: Callable[[Route], None]
+    ) -> Match:
+        """The route for a request. `admit` may refuse it before its arguments are looked at.
 
         Raises:
             NotFound: no route has such a path.
@@ -64,6 +66,7 @@ class Table:
         if route is None:
             allowed = ", ".join(sorted(by_method))
             raise MethodNotAllowed(f"{method} is not for {path[:200]!r}; it takes {allowed}")
+        admit(route)
         return Match(route, parse(route, texts, options))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from granian._futures import _new_cbscheduler
@@ -26,6 +28,7 @@ from dvid.http.chores import Chores
 
 _DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 _CONNECTIONS = 4096
+_OTHER_FILES = 128  # open files beside connections
 _SPARE_THREADS = 60
 """Threads beyond `server.threads`: they wait for slow clients (see dvid.http.gate)."""
 LAST_SECONDS = 4.0
@@ -43,6 +46,7 @@ def start_worker(config: Config, board: Board, worker: int, listeners: list[sock
     code = 1
     try:
         _follow_parent(parent)
+        _allow_many_files()
         for number, listener in enumerate(listeners):
             if number != worker:
                 listener.close()  # or its connections would hang once its own worker has stopped listening
@@ -68,6 +72,13 @@ def _follow_parent(parent: int) -> None:
         _leave(1)
 
 
+def _allow_many_files() -> None:
+    """Take as many open files as the system allows: each connection is one."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def open_database(config: Config) -> Database:
     """The database of a configuration."""
     store = config.default_store
@@ -90,18 +101,19 @@ def _work(config: Config, board: Board, worker: int, listener: socket.socket, re
 
 def _serve(app: Application, config: Config, listener: socket.socket, answering: Callable[[], Any]) -> None:
     """Answer requests until SIGTERM or SIGINT, and then those that are running."""
+    connections = min(_CONNECTIONS, max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES))
     stop = set_sync_signals()
     stopped = threading.Event()
     stop.add_cb(stopped.set)
     loop = loops.get("asyncio")  # WSGI has no use for it, but Granian's scheduler takes one
     server = WSGIWorker(
         1,
-        (None, SocketHolder(listener.fileno(), False, _CONNECTIONS)),
+        (None, SocketHolder(listener.fileno(), False, connections)),
         None,
         threads=1,
         py_threads=config.server.threads + _SPARE_THREADS,
         py_threads_idle_timeout=60,
-        backpressure=_CONNECTIONS,
+        backpressure=connections,
         http_mode="1",
         http1_opts=HTTP1Settings(max_buffer_size=config.limits.header_bytes),
         metrics=(None, None),

@@ -1,0 +1,143 @@
+"""Fixtures for all tests: real server processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dvid.config.layers import variable
+from dvid.config.settings import Limits, settings_of
+from dvid.config.settings import Server as ServerSettings
+
+TOKEN = "token-for-tests"
+_LIMITS = settings_of(Limits)
+_SERVER = settings_of(ServerSettings)
+
+
+@dataclass
+class Server:
+    """A running server, with all its processes in one process group."""
+
+    url: str
+    """Ends with a slash."""
+    process: subprocess.Popen[str]
+    data: Path
+    log: Path
+    token: str | None
+    _over: bool = field(default=False, repr=False)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rstrip("/").rpartition(":")[2])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What gives a request admin rights."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to stop, and wait; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.kill()
+        return code
+
+    def kill(self) -> None:
+        """End all its processes at once, as a crash would."""
+        if not self._over:
+            self._over = True
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self.process.wait(20)
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+
+
+Serve = Callable[..., Server]
+
+
+def environment(settings: dict[str, Any]) -> dict[str, str]:
+    """Settings, by the names of the fields of dvid.config, as environment variables."""
+    found = {}
+    for name, value in settings.items():
+        table, declared = ("limits", _LIMITS) if name in _LIMITS else ("server", _SERVER)
+        listed = isinstance(value, list | tuple)
+        text = ",".join(value) if listed else str(value).lower() if isinstance(value, bool) else str(value)
+        found[variable(table, declared[name].key)] = text
+    return found
+
+
+def start_server(
+    data: Path, *arguments: str, token: str | None = TOKEN, log: Path | None = None, **settings: Any
+) -> Server:
+    """Start `dvid serve` on a free port and wait until it answers."""
+    log = log or data.with_name(data.name + ".log")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DVID_")}
+    settings = {"http_address": "127.0.0.1:0", "workers": 2, **settings}
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dvid", "serve", "--data", str(data), *arguments],
+            env={**clean, **environment(settings), **({"DVID_ADMIN_TOKEN": token} if token else {})},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.fullmatch(r"dvid serves .* at (http://\S+/)\n", line)
+    if found is None:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        raise AssertionError(f"the server did not start: {line!r}\n{log.read_text()}")
+    return Server(found[1], process, data, log, token)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers: `serve(data_dir, **settings)`; without a folder, each has a store of its own."""
+    started: list[Server] = []
+
+    def start(data: Path | None = None, *arguments: str, **settings: Any) -> Server:
+        number = len(started)
+        started.append(
+            start_server(
+                data or tmp_path / f"data{number}", *arguments, log=tmp_path / f"server{number}.log", **settings
+            )
+        )
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """What `check` gives as soon as that is true."""
+    end = time.monotonic() + seconds
+    while not (found := check()) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert found, "it did not happen in time"
+    return found
