@@ -130,3 +130,11 @@ def text_key_end(text: str) -> bytes:
 def text_of(key: bytes | memoryview) -> str:
     """The string of a `text_key`."""
     return bytes(key[:-2]).replace(b"\0\xff", b"\0").decode()
+
+
+def texts_of(keys: list[bytes]) -> list[str]:
+    """The strings of many `text_key`s: faster than `text_of` for each."""
+    joined = b"".join(keys)
+    if joined.count(b"\0") == len(keys):  # none has an escaped NUL
+        return joined.decode().split("\0\1")[:-1]
+    return list(map(text_of, keys))

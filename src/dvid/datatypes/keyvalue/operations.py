@@ -7,12 +7,14 @@ as the snapshot it was read from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, repeat
 from typing import Final, NamedTuple
 
+from dvid.datatypes.keyvalue.reads import Span
 from dvid.errors import BadRequest
 from dvid.storage.protocol import MAX_KEY, Buffer
 from dvid.versions.envelope import Format, Value, compress, expand
-from dvid.versions.layout import DATA, VERSION_BYTES, table_prefix, text_key, text_key_end, text_of
+from dvid.versions.layout import DATA, VERSION_BYTES, table_prefix, text_key, text_key_end, text_of, texts_of
 from dvid.versions.records import InstanceRecord
 from dvid.versions.view import Edit, View
 
@@ -23,6 +25,11 @@ _SMALL: Final = 512
 """Values below this many bytes are not compressed: it would save nothing worth the time."""
 
 _FORMATS: Final = {"lz4": Format.LZ4, "gzip": Format.GZIP, "snappy": Format.SNAPPY}
+
+
+_AT_ONCE: Final = 1000
+
+Pairs = list[tuple[str, Buffer]]
 
 
 class Packed(NamedTuple):
@@ -50,22 +57,64 @@ def get(view: View, key: str) -> Buffer | None:
     return None if value is None else _expanded(stored, value)
 
 
-def get_many(view: View, keys: Sequence[str]) -> Iterator[Buffer | None]:
+def get_many(view: View, keys: Sequence[str]) -> list[Buffer | None]:
     """The values of several keys, in their order; None for a key that has none."""
-    stored = [stored_key(key) for key in keys]
-    for key, value in zip(stored, view.get_many(DATA, stored), strict=True):
-        yield None if value is None else _expanded(key, value)
+    return list(_each(view, list(map(stored_key, keys))))
+
+
+def _each(view: View, stored: list[bytes]) -> Iterator[Buffer | None]:
+    for i in range(0, len(stored), _AT_ONCE):
+        part = stored[i : i + _AT_ONCE]
+        for key, value in zip(part, view.get_many(DATA, part), strict=True):
+            yield None if value is None else _expanded(key, value)
+
+
+def value_parts(view: View, keys: Sequence[str], spans: Sequence[Span | None] | None = None) -> Iterator[Pairs]:
+    """Keys with the bytes wanted of their values, or without any for a key that has none; many at a time.
+
+    Args:
+        view: of which instance at which version.
+        keys: which keys.
+        spans: for each key the bytes wanted of it; None for all.
+
+    Raises:
+        BadRequest: no key can be like one of these, or a value is shorter than what is wanted of it.
+    """
+    stored = list(map(stored_key, keys))
+    parts = repeat(None) if spans is None else spans
+    pairs = (
+        (key, b"" if value is None else value if part is None else part.of(key, value))
+        for key, value, part in zip(keys, _each(view, stored), parts, strict=False)
+    )
+    while batch := list(islice(pairs, _AT_ONCE)):
+        yield batch
 
 
 def list_keys(view: View, first: str | None = None, last: str | None = None) -> Iterator[str]:
     """The keys from `first` to `last`, both included, in the order of their UTF-8 bytes."""
-    return map(text_of, view.keys(DATA, *_bounds(first, last)))
+    return map(text_of, chain.from_iterable(key_batches(view, first, last)))
+
+
+def key_batches(view: View, first: str | None = None, last: str | None = None) -> Iterator[list[bytes]]:
+    """What `list_keys` gives, many at a time and as the store has them: see `dvid.versions.layout.text_of`."""
+    return view.key_batches(DATA, *_bounds(first, last))
 
 
 def list_values(view: View, first: str | None = None, last: str | None = None) -> Iterator[tuple[str, Buffer]]:
     """The keys from `first` to `last`, both included, with their values."""
-    for key, value in view.scan(DATA, *_bounds(first, last)):
-        yield text_of(key), _expanded(key, value)
+    return chain.from_iterable(value_batches(view, first, last))
+
+
+def value_batches(view: View, first: str | None = None, last: str | None = None) -> Iterator[Pairs]:
+    """What `list_values` gives, many at a time."""
+    for keys, formats, payloads in view.batches(DATA, *_bounds(first, last)):
+        values: Sequence[Buffer] = payloads
+        if formats.count(Format.RAW) != len(formats):
+            values = [
+                payload if form == Format.RAW else expand(Value(form, memoryview(payload)), key)
+                for key, form, payload in zip(keys, formats, payloads, strict=True)
+            ]
+        yield list(zip(texts_of(keys), values, strict=True))
 
 
 def _expanded(key: bytes, value: Value) -> Buffer:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from dvid.codecs.keyvalues import decode_keyvalues
 from dvid.datatypes.common import get_info
 from dvid.datatypes.keyvalue import operations
 from dvid.datatypes.keyvalue.formats import encoder, keys_json
-from dvid.datatypes.keyvalue.reads import Span, header_span, span, wanted_from_json, wanted_from_protobuf
+from dvid.datatypes.keyvalue.reads import header_span, span, wanted_from_json, wanted_from_protobuf
 from dvid.errors import BadRequest, NotFound, RangeNotSatisfiable
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, flag, integer
 from dvid.storage.protocol import Buffer
-
-_EAGER_BYTES = 1 << 20
-"""Answers up to this size are made before they are sent, so that what goes wrong is answered with its status."""
 
 _RANGES = {"Accept-Ranges": "bytes"}
 
@@ -82,17 +78,17 @@ def delete_key(call: Call, key: str) -> Reply:
 
 def get_keys(call: Call) -> Reply:
     """Answer all keys."""
-    return _streamed(_keys(call, None, None), JSON)
+    return Reply(_keys(call, None, None), JSON)
 
 
 def get_keyrange(call: Call, first: str, last: str) -> Reply:
     """Answer the keys of a range."""
-    return _streamed(_keys(call, first, last), JSON)
+    return Reply(_keys(call, first, last), JSON)
 
 
 def _keys(call: Call, first: str | None, last: str | None) -> Iterator[bytes]:
     with call.view() as view:
-        yield from keys_json(operations.list_keys(view, first, last))
+        yield from keys_json(operations.key_batches(view, first, last))
 
 
 def get_keyrangevalues(
@@ -103,9 +99,9 @@ def get_keyrangevalues(
 
     def pieces() -> Iterator[bytes]:
         with call.view() as view:
-            yield from encode(operations.list_values(view, first, last))
+            yield from encode(operations.value_batches(view, first, last))
 
-    return _streamed(pieces(), media_type)
+    return Reply(pieces(), media_type)
 
 
 def get_keyvalues(call: Call, json: bool, tar: bool, jsontar: bool, protobuf: bool, check: bool) -> Reply:
@@ -114,36 +110,11 @@ def get_keyvalues(call: Call, json: bool, tar: bool, jsontar: bool, protobuf: bo
     body = call.body()
     keys, spans = wanted_from_json(body) if json or tar or jsontar else wanted_from_protobuf(body)
 
-    def pairs(values: Iterator[Buffer | None]) -> Iterator[tuple[str, Buffer]]:
-        of_each: Any = spans or (None for _ in keys)
-        part: Span | None
-        for key, value, part in zip(keys, values, of_each, strict=True):
-            if value is None:
-                yield key, b""
-            else:
-                yield key, value if part is None else part.of(key, value)
-
     def pieces() -> Iterator[bytes]:
         with call.view() as view:
-            yield from encode(pairs(operations.get_many(view, keys)))
+            yield from encode(operations.value_parts(view, keys, spans))
 
-    return _streamed(pieces(), media_type)
-
-
-def _streamed(pieces: Iterator[bytes], media_type: str) -> Reply:
-    made, size = [], 0
-    for piece in pieces:
-        made.append(piece)
-        size += len(piece)
-        if size > _EAGER_BYTES:
-            return Reply(_rest(made, pieces), media_type)
-    return Reply(b"".join(made), media_type)
-
-
-def _rest(made: list[bytes], pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield from made
-    made.clear()
-    yield from pieces
+    return Reply(pieces(), media_type)
 
 
 _KEY = Argument("key", "The key: any text but the empty one, percent-encoded.", example="settings.json")
@@ -178,8 +149,7 @@ ROUTES = (
         "GET",
         "/keyrangevalues/{first}/{last}",
         get_keyrangevalues,
-        "Answer the keys of a range with their values. The answer is streamed: where something goes wrong after its "
-        "first megabyte, it ends early.",
+        "Answer the keys of a range with their values.",
         arguments=(_FIRST, _LAST),
         options=_FORMS,
     ),
