@@ -11,6 +11,7 @@ import struct
 import threading
 from contextlib import closing, suppress
 
+from dvid.datatypes.base import datatypes
 from dvid.errors import DvidError
 from dvid.http.calls import Service
 from dvid.versions import layout
@@ -51,6 +52,7 @@ class Chores:
         from dvid.kernels.warming import warm
 
         warm()
+        datatypes()
 
     def _sweep(self) -> None:
         database = self._service.database

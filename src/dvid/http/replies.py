@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import falcon
 
@@ -201,7 +201,7 @@ class Body:
 
     def __init__(self, answer: Answer, gate: Gate, done: Callable[[int, bool], None]) -> None:
         self._answer, self._gate, self._done = answer, gate, done
-        self._next = iter(answer.body).__next__  # type: ignore[arg-type]
+        self._next: Callable[[], bytes] = iter(cast("Pieces", answer.body)).__next__
         self._sent = 0
         self._ended = False
 
@@ -211,7 +211,7 @@ class Body:
     def __next__(self) -> bytes:
         self._gate.enter()
         try:
-            piece: bytes = self._next()  # type: ignore[assignment]
+            piece = self._next()
         except StopIteration:
             raise
         except BaseException as error:

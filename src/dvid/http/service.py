@@ -39,6 +39,10 @@ def serve(config: Config) -> None:
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for warning in config.warnings:
         log.warning("%s", warning)
+    if any(backend.specifier not in ("default", "metadata") for backend in config.backends):
+        from dvid.datatypes.base import datatypes  # which takes most of a second
+
+        config.check_types(datatypes())
     with ExitStack() as stack:
         listeners = listen(config.server.http_address, config.server.workers, config.limits.request_seconds)
         for listener in listeners:
@@ -111,8 +115,8 @@ class _Service:
 
     def run(self) -> None:
         """Start the workers and stay until they have all ended."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake)
         for number in range(self._config.server.workers):

@@ -8,29 +8,17 @@ import resource
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
-
-from granian._futures import _new_cbscheduler
-from granian._granian import WSGIWorker
-from granian._loops import loops
-from granian._signals import set_sync_signals
-from granian.http import HTTP1Settings
-from granian.net import SocketHolder
+from typing import NoReturn
 
 from dvid.config import Config
 from dvid.database import Database
-from dvid.http.app import Application, create_app
+from dvid.http.app import create_app
 from dvid.http.board import Board
 from dvid.http.chores import Chores
+from dvid.http.wsgi import serve_wsgi
 
 _DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
-_CONNECTIONS = 4096
-_OTHER_FILES = 128  # open files beside connections
-_SPARE_THREADS = 60
-"""Threads beyond `server.threads`: they wait for slow clients (see dvid.http.gate)."""
 LAST_SECONDS = 4.0
 """How long a worker that is to stop goes on with the requests that are running."""
 
@@ -86,6 +74,7 @@ def open_database(config: Config) -> Database:
         store.path,
         durability=store.durability,  # type: ignore[arg-type]  # the configuration allows these two
         max_size=store.max_size,
+        read_only=config.server.read_only,
     )
 
 
@@ -94,56 +83,11 @@ def _work(config: Config, board: Board, worker: int, listener: socket.socket, re
         app = create_app(database, config, board, worker, listener.getsockname()[1])
         app.service.journal.start()
         chores = Chores(app.service, sweeping=worker == 0)
-        _serve(app, config, listener, lambda: (os.write(ready, b"."), chores.start()))
+
+        def answering() -> None:
+            os.write(ready, b".")
+            chores.start()
+
+        serve_wsgi(app, config, listener, answering)
         chores.stop()
         app.service.journal.stop()
-
-
-def _serve(app: Application, config: Config, listener: socket.socket, answering: Callable[[], Any]) -> None:
-    """Answer requests until SIGTERM or SIGINT, and then those that are running."""
-    connections = min(_CONNECTIONS, max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES))
-    stop = set_sync_signals()
-    stopped = threading.Event()
-    stop.add_cb(stopped.set)
-    loop = loops.get("asyncio")  # WSGI has no use for it, but Granian's scheduler takes one
-    server = WSGIWorker(
-        1,
-        (None, SocketHolder(listener.fileno(), False, connections)),
-        None,
-        threads=1,
-        py_threads=config.server.threads + _SPARE_THREADS,
-        py_threads_idle_timeout=60,
-        backpressure=connections,
-        http_mode="1",
-        http1_opts=HTTP1Settings(max_buffer_size=config.limits.header_bytes),
-        metrics=(None, None),
-    )
-    server.serve_mtr(_new_cbscheduler(loop, _granian_callback(app), impl_asyncio=True), loop, stop)
-    answering()
-    stopped.wait()
-
-
-def _granian_callback(app: Application) -> Callable[[Any, dict[str, Any]], None]:
-    """What Granian calls for each request: like its own WSGI wrapper, but without os.environ in each environment."""
-    common = {
-        "SCRIPT_NAME": "",
-        "wsgi.errors": sys.stderr,
-        "wsgi.multiprocess": True,
-        "wsgi.multithread": True,
-        "wsgi.run_once": False,
-        "wsgi.version": (1, 0),
-    }
-
-    def answer(protocol: Any, scope: dict[str, Any]) -> None:
-        head: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
-            head[:] = int(status[:3]), headers
-
-        body = app(common | scope, start_response)
-        if isinstance(body, list):
-            protocol.response_bytes(*head, body[0])
-        else:
-            protocol.response_iter(*head, body)
-
-    return answer
