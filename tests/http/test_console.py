@@ -1,0 +1,400 @@
+"""The built-in page, in a real browser, from a real server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+import dvid
+from dvid.http.console import console_file
+
+SHAPE_ZYX = (32, 96, 128)
+MIDDLE_YX = (48, 64)
+WHOLE = np.s_[0:32, 0:96, 0:128]
+EVIL = '<img src=x onerror="document.title=1">'
+
+
+# ---- the files --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_allows_nothing_but_its_own_files() -> None:
+    page = console_file("/")
+    assert page is not None
+    assert page.media_type.startswith("text/html")
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    body = bytes(page.body).decode()  # type: ignore[arg-type]
+    assert "<style" not in body
+    assert "style=" not in body
+    assert "://" not in body, "the page names another server"
+    assert body.count("<script") == body.count("<script type") == 1
+
+
+@pytest.mark.parametrize("name", ["style.css", "main.js", "viewer.js", "icon.svg", "index.html"])
+def test_files_have_their_media_types(name: str) -> None:
+    reply = console_file("/" + name)
+    assert reply is not None
+    kinds = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "html": "text/html"}
+    assert reply.media_type.startswith(kinds[name.rpartition(".")[2]])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/__init__.py",
+        "/../app.py",
+        "/..%2fapp.py",
+        "//etc/passwd",
+        "/./main.js",
+        "/main.js/",
+        "/Main.js",
+        "main.js",
+        "",
+    ],
+)
+def test_no_path_leads_out_of_the_folder(path: str) -> None:
+    assert console_file(path) is None
+
+
+def test_a_copy_that_is_still_good_is_not_sent_again() -> None:
+    first = console_file("/main.js")
+    assert first is not None
+    tag = first.headers["ETag"]
+    again = console_file("/main.js", f'"other", W/{tag}')
+    assert again is not None
+    assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+    other = console_file("/main.js", '"other"')
+    assert other is not None
+    assert other.status == 200
+
+
+def test_a_server_serves_the_page_and_nothing_beside_it(client: Any) -> None:
+    answer = client.simulate_get("/")
+    assert answer.status_code == 200
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    tag = answer.headers["etag"]
+    assert client.simulate_get("/", headers={"If-None-Match": tag}).status_code == 304
+    for path in ("/__init__.py", "/../app.py", "/nothing"):
+        assert client.simulate_get(path).status_code == 404
+
+
+# ---- the browser ------------------------------------------------------------------------------------------------------
+
+
+def volume(seed: int = 1) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A smooth pattern with noise, uint8 (z, y, x), all values from 40 to 216."""
+    z, y, x = np.indices(SHAPE_ZYX)
+    noise = np.random.default_rng(seed).integers(-8, 9, SHAPE_ZYX)
+    return (128 + 60 * np.sin(x / 9) * np.cos(y / 7 + z / 5) + noise).astype(np.uint8)
+
+
+@dataclass
+class Sample:
+    """A store with two versions of a volume."""
+
+    folder: Path
+    root: str
+    child: str
+    other: str
+    old: np.ndarray[Any, np.dtype[np.uint8]]
+    new: np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Sample:
+    """Two versions of a volume that differ in a box, another branch, keys and values, and a bad alias."""
+    folder = tmp_path / "store"
+    old, new = volume(), volume()
+    new[:, 30:50, 40:70] += 30
+    with dvid.open(str(folder)) as library:
+        library.create_repo(EVIL, "its alias tries to be HTML")
+        repo = library.create_repo("Fly brain", "two versions of a volume")
+        root = repo["master"]
+        root.create("uint8blk", "gray")[WHOLE] = old
+        root.create("keyvalue", "notes")
+        root.commit("as it came")
+        child = root.new_version("a box made brighter")
+        child["gray"][WHOLE] = new
+        child.commit()
+        other = root.branch("other")
+        other["gray"][WHOLE] = volume(2)
+        other.commit()
+    return Sample(folder, root.uuid, child.uuid, other.uuid, old, new)
+
+
+def post(server: Any, path: str, body: bytes) -> bytes:
+    """Change something over HTTP, with admin rights: they open committed nodes, too."""
+    request = Request(f"{server.url}api/{path}", body, server.headers, method="POST")
+    with urlopen(request, timeout=20) as answer:
+        return bytes(answer.read())
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("chromium and chromedriver are not installed (Debian packages: chromium, chromium-driver)")
+    options = ChromeOptions()
+    options.binary_location = browser
+    for argument in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-dev-shm-usage",
+        "window-size=1400,1000",
+        f"user-data-dir={tmp_path_factory.mktemp('browser')}",
+    ):
+        options.add_argument("--" + argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driven = Chrome(options=options, service=Service(driver))
+    yield driven
+    driven.quit()
+
+
+class Page:
+    """The page in a browser."""
+
+    def __init__(self, chrome: Chrome, url: str) -> None:
+        self.chrome, self.url = chrome, url
+
+    def open(self, query: str = "") -> Page:
+        self.chrome.get(self.url + query)
+        return self
+
+    def wait(self, check: Callable[[], Any]) -> Any:
+        """What `check` gives as soon as that is true."""
+        return WebDriverWait(self.chrome, 20, 0.05, [StaleElementReferenceException]).until(lambda _: check())
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.chrome.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector: str) -> WebElement:
+        """The one element, as soon as there is one."""
+        return self.wait(lambda: self.all(selector) or None)[0]
+
+    def text(self, selector: str) -> str:
+        return self.one(selector).text
+
+    def until_text(self, selector: str, part: str) -> None:
+        self.wait(lambda: any(part in element.text for element in self.all(selector)))
+
+    def pixel(self, canvas: int, voxel_yx: tuple[int, int]) -> list[int]:
+        """Red, green and blue where a voxel of a slice that fits its canvas is drawn."""
+        y, x = voxel_yx
+        return self.chrome.execute_script(
+            """const canvas = document.querySelectorAll("canvas")[arguments[0]];
+            const [x, y, width, height] = arguments[1];
+            const zoom = Math.min(canvas.width / width, canvas.height / height);
+            const at = [canvas.width / 2 + (x + 0.5 - width / 2) * zoom, canvas.height / 2 + (y + 0.5 - height / 2) * zoom];
+            return Array.from(canvas.getContext("2d").getImageData(Math.round(at[0]), Math.round(at[1]), 1, 1).data).slice(0, 3);""",
+            canvas,
+            [x, y, SHAPE_ZYX[2], SHAPE_ZYX[1]],
+        )
+
+    def drawn(self) -> None:
+        """Wait until all tiles have come."""
+        self.one("canvas")
+        self.wait(
+            lambda: all(self.pixel(canvas, MIDDLE_YX) != [11, 14, 16] for canvas in range(len(self.all("canvas"))))
+        )
+
+    def point_at_middle(self) -> tuple[int, int, int]:
+        """Move the pointer to the middle of the first canvas; the voxel x, y, z that the page tells."""
+        canvas = self.one("canvas")
+        self.chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        ActionChains(self.chrome).move_to_element(canvas).perform()
+        place = self.wait(lambda: [e.text.split() for e in self.all(".readout .place")])[0]
+        x, y, z = (int(place[place.index(axis) + 1]) for axis in "xyz")
+        return x, y, z
+
+    def complaints(self) -> list[str]:
+        """What the browser's console has to say."""
+        found = [f"{entry['level']}: {entry['message']}" for entry in self.chrome.get_log("browser")]
+        return [line for line in found if "willReadFrequently" not in line]  # `pixel` reads back; the page never does
+
+
+@pytest.fixture
+def page(chrome: Chrome, serve: Any, sample: Sample) -> Iterator[Page]:
+    server = serve(sample.folder, workers=1)
+    values = {"a/b c.json": b'{"evil":"<b>bold</b>"}', "binary": bytes(range(256)), "empty": b""}
+    for key, value in values.items():
+        post(server, f"node/{sample.root}/notes/key/{quote(key, safe='')}", value)
+    chrome.get_log("browser")
+    yield Page(chrome, server.url)
+    chrome.get("about:blank")
+
+
+def both(sample: Sample, more: str = "") -> str:
+    return f"?repo={sample.root}&name=gray&nodes={sample.root[:10]},{sample.child[:10]}&plane=xy&z=12{more}"
+
+
+def test_repos_are_listed_and_their_names_are_never_html(page: Page) -> None:
+    page.open()
+    page.wait(lambda: len(page.all(".repo")) == 2)
+    names = {element.text for element in page.all(".repo h2")}
+    assert names == {EVIL, "Fly brain"}
+    assert not page.all("main img")
+    assert page.chrome.title == "dvid"
+    assert page.complaints() == []
+
+
+def test_a_person_gets_from_the_list_to_a_comparison_of_two_versions(page: Page, sample: Sample) -> None:
+    page.open()
+    next(e for e in page.wait(lambda: page.all(".repo")) if "Fly brain" in e.text).click()
+    page.one('[data-name="gray"]').click()
+    page.drawn()
+    assert len(page.all("canvas")) == 1
+    assert page.text(".pick[aria-pressed=true] code") == sample.child[:8], "the newest version of master is shown first"
+    page.one(f'.compare[data-uuid="{sample.root}"]').click()
+    page.wait(lambda: len(page.all("canvas")) == 2)
+    page.drawn()
+    assert f"nodes={sample.child},{sample.root}" in page.chrome.current_url
+    page.chrome.back()
+    page.wait(lambda: len(page.all("canvas")) == 1)
+    assert page.complaints() == []
+
+
+def test_a_link_shows_both_versions_voxel_for_voxel(page: Page, sample: Sample) -> None:
+    page.open(both(sample))
+    page.wait(lambda: len(page.all("canvas")) == 2)
+    page.drawn()
+    for y, x in ((5, 5), (40, 55), (90, 120)):
+        for canvas, stored in enumerate((sample.old, sample.new)):
+            gray = int(stored[12, y, x])
+            assert page.pixel(canvas, (y, x)) == [gray] * 3
+    assert page.complaints() == []
+
+
+def test_the_value_under_the_pointer_is_the_stored_one_of_each_version(page: Page, sample: Sample) -> None:
+    page.open(both(sample))
+    page.wait(lambda: len(page.all("canvas")) == 2)
+    page.drawn()
+    x, y, z = page.point_at_middle()
+    assert (abs(x - 64) <= 1, abs(y - 48) <= 1, z) == (True, True, 12)
+    shown = [int(element.text) for element in page.all(".readout .reading")]
+    assert shown == [int(sample.old[z, y, x]), int(sample.new[z, y, x])]
+
+
+def test_the_difference_counts_the_changed_voxels(page: Page, sample: Sample) -> None:
+    page.open(both(sample, "&show=difference"))
+    differ = int(np.count_nonzero(sample.old[12] != sample.new[12]))
+    assert differ == 600
+    page.until_text(".status", "600 of 12\u202f288 voxels in view differ")
+    red, _, blue = page.pixel(0, (40, 55))
+    assert red > blue, "voxels that became brighter are orange"
+    red, green, blue = page.pixel(0, (5, 5))
+    assert red == green == blue, "voxels that stayed are gray"
+    assert page.complaints() == []
+
+
+def test_keys_move_through_the_volume_and_the_address_follows(page: Page, sample: Sample) -> None:
+    page.open(both(sample))
+    page.drawn()
+    page.all("canvas")[0].send_keys(Keys.PAGE_DOWN + Keys.PAGE_DOWN)
+    page.wait(lambda: "z=14" in page.chrome.current_url)
+    page.wait(lambda: page.pixel(0, (5, 5)) == [int(sample.old[14, 5, 5])] * 3)
+    page.one('.choice [data-value="xz"]').click()
+    page.wait(lambda: "plane=xz" in page.chrome.current_url)
+    assert page.one(".slice").text.strip() == "y"
+    page.chrome.refresh()
+    page.drawn()
+    page.wait(lambda: page.text(".status") == "")
+    assert page.one('.choice [data-value="xz"]').get_attribute("aria-pressed") == "true"
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("typename", "dtype"),
+    [("uint16blk", "u2"), ("uint32blk", "u4"), ("uint64blk", "u8"), ("float32blk", "f4"), ("rgba8blk", "u1")],
+)
+def test_voxels_of_every_kind_are_drawn(chrome: Chrome, serve: Any, tmp_path: Path, typename: str, dtype: str) -> None:
+    shape = SHAPE_ZYX if typename != "rgba8blk" else (*SHAPE_ZYX, 4)
+    values = (np.random.default_rng(3).random(shape) * 200 + 50).astype(dtype)
+    with dvid.open(str(tmp_path / "store")) as library:
+        node = library.create_repo("kinds")["master"]
+        node.create(typename, "voxels")[WHOLE] = values
+    chrome.get_log("browser")
+    page = Page(chrome, serve(tmp_path / "store", workers=1).url)
+    page.open(f"?repo={node.uuid}&name=voxels&z=3")
+    page.drawn()
+    seen = {tuple(page.pixel(0, (y, x))) for y in range(8, 80, 9) for x in range(8, 120, 9)}
+    assert len(seen) > 20, "noise is drawn in many shades"
+    x, y, _ = page.point_at_middle()
+    shown = np.array([float(part) for part in page.text(".readout .reading").split(", ")])
+    np.testing.assert_allclose(shown, np.atleast_1d(values[3, y, x]), rtol=1e-6)
+    assert page.complaints() == []
+
+
+def test_keys_and_values_are_shown_as_text(page: Page, sample: Sample) -> None:
+    page.open(f"?repo={sample.root}&name=notes")
+    page.wait(lambda: [e.text for e in page.all(".keys button")] == ["a/b c.json", "binary", "empty"])
+    page.one('[data-key="a/b c.json"]').click()
+    page.until_text(".value pre", '"evil": "<b>bold</b>"')
+    assert not page.all(".value b")
+    page.one('[data-key="binary"]').click()
+    page.until_text(".value pre", "000000  00 01 02")
+    page.one('[data-key="empty"]').click()
+    page.until_text(".value", "0 bytes")
+    page.one(".browser input").send_keys("bi")
+    page.wait(lambda: [e.text for e in page.all(".keys button")] == ["binary"])
+
+
+def test_what_is_wrong_is_said_where_it_is_wrong(page: Page, sample: Sample) -> None:
+    page.open(f"?repo={sample.root}&name=gray&nodes=0123456789abcdef")
+    page.until_text("#message", "no single version named 0123456789abcdef")
+    page.open("?repo=0123456789abcdef")
+    page.until_text("#message", "no repo with a version 0123456789abcdef")
+    page.open(f"?repo={sample.root}&name=absent")
+    page.until_text("#message", "no data instance named absent")
+
+
+def test_a_refused_slice_shows_the_servers_own_words(chrome: Chrome, serve: Any, sample: Sample) -> None:
+    server = serve(sample.folder, workers=1)
+    body = {"mergeType": "conflict-free", "parents": [sample.child, sample.other], "note": "undecided"}
+    merged = json.loads(post(server, f"repo/{sample.root}/merge", json.dumps(body).encode()))["child"]
+    page = Page(chrome, server.url).open(f"?repo={sample.root}&name=gray&nodes={merged}")
+    page.until_text(".frame .error", "inherits different values")
+
+
+def test_the_page_fits_a_phone(page: Page, sample: Sample) -> None:
+    metrics = {"width": 380, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    page.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        for query in ("", both(sample), f"?repo={sample.root}&name=notes&key=binary"):
+            page.open(query)
+            page.wait(lambda: page.all(".repo") or page.all("canvas") or page.all(".value pre"))
+            assert page.chrome.execute_script("return document.documentElement.scrollWidth") <= 380
+    finally:
+        page.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_every_control_has_a_name(page: Page, sample: Sample) -> None:
+    page.open(both(sample))
+    page.drawn()
+    controls = page.all("button, input, canvas, a[href]")
+    assert len(controls) > 20
+    nameless = [element.get_attribute("outerHTML") for element in controls if not element.accessible_name]
+    assert nameless == []
