@@ -16,7 +16,7 @@ from dvid.errors import BadRequest, Forbidden, NotFound
 from dvid.http import instances, metrics, nodes, repositories, server, validators
 from dvid.http.access import Access, Caller, need_admin
 from dvid.http.board import Board
-from dvid.http.calls import InstanceRequest, NodeRequest, Request, Service
+from dvid.http.calls import InstanceRequest, NodeRequest, Request, Service, skip_body
 from dvid.http.console import console_file
 from dvid.http.gate import Gate
 from dvid.http.journal import Journal, Record
@@ -56,6 +56,8 @@ class Application:
         self._gate.enter()
         try:
             answer = self._answer(environ, visit)
+            if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+                self._skip_rest(environ, visit, answer)
         finally:
             self._gate.leave()
         start_response(STATUS_LINES.get(answer.status, f"{answer.status} "), answer.headers)
@@ -69,6 +71,16 @@ class Application:
             body.close()
             return [b""]
         return body
+
+    def _skip_rest(self, environ: dict[str, Any], visit: _Visit, answer: Answer) -> None:
+        """Read what a handler has left of the request's body, or tell the client that the connection ends here.
+
+        The HTTP server closes a connection with unread bytes after its answer, mostly without having said so: the
+        client's next request would meet a closed connection, and a client that still sends would not see the answer.
+        """
+        received = 0 if visit.call is None else visit.call.received
+        if not skip_body(environ, self._gate, received, self._service.config.limits.body_bytes):
+            answer.headers.append(("connection", "close"))
 
     def _record(self, environ: dict[str, Any], visit: _Visit, begin: float, status: int, sent: int, cut: bool) -> None:
         seconds = time.perf_counter() - begin
@@ -165,7 +177,7 @@ class Application:
                 rest,
                 request.params,
                 partial(self._admit, caller),
-                locked=locked and not caller.admin,
+                locked=locked and not caller.lifts_locks,
             )
             tag = validators.entity_tag(view, found, rest, request.params) if locked else ""
         if tag and validators.matches(request.env.get("HTTP_IF_NONE_MATCH"), tag):
@@ -174,6 +186,8 @@ class Application:
         return validators.tagged(reply, tag) if tag and reply.status == 200 else reply
 
     def _run(self, match: Match, call: Request, unfinished: list[Callable[[], None]]) -> Reply:
+        if match.route.admin:
+            need_admin(call.caller)
         if match.route.throttled and call.asks_for_its_turn:
             unfinished.append(HeavyRequest(self._service.board).close)
         return match.run(call)
@@ -184,8 +198,6 @@ class Application:
                 raise Forbidden("this server is read-only")
             if caller.refused_writes:
                 raise Forbidden(caller.refused_writes)
-        if route.admin:
-            need_admin(caller)
 
 
 class _Visit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -34,6 +34,41 @@ def _parsed(data: bytes) -> Any:
         return _decode_json(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the request's body is not JSON: {error}") from None
+
+
+def skip_body(environ: Mapping[str, Any], gate: Gate, received: int, most: int) -> bool:
+    """Read and drop the rest of a request's body.
+
+    Args:
+        environ: the WSGI environment.
+        gate: is left while the client is waited for.
+        received: bytes that were read of it.
+        most: bytes it may have in all.
+
+    Returns:
+        False if there is more of it, or it cannot be read.
+    """
+    try:
+        announced = int(environ["CONTENT_LENGTH"]) if "CONTENT_LENGTH" in environ else None
+    except ValueError:
+        return False
+    if announced is not None and received >= announced:
+        return True
+    if received == 0 and "HTTP_EXPECT" in environ:  # the client waits with its body until somebody asks for it
+        return False
+    if received > most or (announced is not None and announced > most):
+        return False
+    while received <= most and (announced is None or received < announced):
+        size = _PIECE if announced is None else min(_PIECE, announced - received)
+        try:
+            with gate.outside():
+                piece = environ["wsgi.input"].read(size)
+        except Exception:  # noqa: BLE001 - whatever it is, the client has gone
+            return False
+        if not piece:
+            return announced is None
+        received += len(piece)
+    return received <= most
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +118,6 @@ class Request:
     def gate(self) -> Gate:
         """The requests that are worked on."""
         return self._service.gate
-
-    @property
-    def admin(self) -> bool:
-        """True if the caller has shown admin rights."""
-        return self.caller.admin
 
     @property
     def user(self) -> str:
@@ -232,7 +262,7 @@ class InstanceRequest(NodeRequest):
         if self.config.server.read_only:
             raise Forbidden("this server is read-only")
         return self.database.edit(
-            self.selector, self.name, operation, user=self.user, app=self.app, unlocked=self.admin
+            self.selector, self.name, operation, user=self.user, app=self.app, unlocked=self.caller.lifts_locks
         )
 
     def configure(self, operation: Callable[[Transaction, InstanceRecord], T]) -> T:
