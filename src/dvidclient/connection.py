@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-import os
 import random
 import time
 import urllib.parse
@@ -30,7 +29,7 @@ class Connection:
 
     Args:
         hostname: ``localhost:8000`` or a URL, ``http://`` or ``https://``, with or without a path in front of ``/api``.
-        token: sent as ``Authorization: Bearer``; default: the environment variable ``DVID_ADMIN_TOKEN``, if set.
+        token: sent as ``Authorization: Bearer``. An admin's token lifts the lock of committed nodes: give it only where that is meant.
         timeout: seconds without any progress after which a request has failed.
         retries: how often a request that can be repeated is tried again.
         connections: how many are kept open.
@@ -44,7 +43,6 @@ class Connection:
     ) -> None:
         self.base_url = base_url(hostname)
         self.retries = retries
-        token = token or os.environ.get("DVID_ADMIN_TOKEN")
         self._headers = {"User-Agent": user_agent()}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"

@@ -36,7 +36,7 @@ class VolumeClient:
         hostname: ``localhost:8000`` or a URL.
         uuid: a version: its UUID or the beginning of it, or what else the server takes (``UUID:branch``).
         data_name: name of the volume.
-        token: sent as ``Authorization: Bearer``; default: the environment variable ``DVID_ADMIN_TOKEN``, if set.
+        token: sent as ``Authorization: Bearer``. An admin's token lifts the lock of committed nodes: give it only where that is meant.
         timeout: seconds without any progress after which a request has failed.
         retries: how often a failed read or write of a part is tried again.
         workers: how many parts of a large box are read or written at a time.

@@ -26,6 +26,8 @@ class Caller(NamedTuple):
     """What a request's sender may do."""
 
     admin: bool
+    lifts_locks: bool = False
+    """True if it may write to committed nodes: a token was shown, being on the same machine is not enough."""
     refused_admin: str = ""
     """Why not, where `admin` is false."""
     refused_writes: str = ""
@@ -46,7 +48,7 @@ class Access:
         host = server.http_address.host.lower()
         self._names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
         self._plain = Caller(
-            False, "this request needs admin rights: send the admin token as 'Authorization: Bearer TOKEN'"
+            False, False, "this request needs admin rights: send the admin token as 'Authorization: Bearer TOKEN'"
         )
 
     def caller(self, environ: Mapping[str, str], given: object) -> Caller:
@@ -64,14 +66,14 @@ class Access:
             if given is None:
                 return self._plain._replace(refused_writes=foreign) if foreign else self._plain
             admin = isinstance(given, str) and hmac.compare_digest(given.encode(errors="replace"), self._token)
-            return Caller(admin, "the admin token is wrong", foreign)
+            return Caller(admin, admin, "the admin token is wrong", foreign)
         if not self._local:
             return Caller(
-                False, "no request has admin rights: the server was started without DVID_ADMIN_TOKEN", foreign
+                False, False, "no request has admin rights: the server was started without DVID_ADMIN_TOKEN", foreign
             )
         if any(name in environ for name in _FORWARDED) or not _is_loopback(environ.get("REMOTE_ADDR", "")):
-            return Caller(False, "only requests from this machine have admin rights", foreign)
-        return Caller(not foreign, foreign, foreign)
+            return Caller(False, False, "only requests from this machine have admin rights", foreign)
+        return Caller(not foreign, False, foreign, foreign)
 
     def _foreign(self, environ: Mapping[str, str]) -> str:
         """Why a request may come from a web page of elsewhere; empty if it does not."""
