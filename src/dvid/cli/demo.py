@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import select
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -75,13 +77,12 @@ def _server(store: str, log: str, port: int) -> Iterator[str]:
     from dvid.cli.output import say
 
     command = [sys.executable, "-m", "dvid", "serve", "--data", store, "--http", f"127.0.0.1:{port}"]
-    environment = {**os.environ, "DVID_SERVER_ACCESS_LOG_FILE": os.path.abspath(log)}
-    # In a session of its own, Ctrl-C reaches the demo alone, which then ends the server in order.
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True, start_new_session=True
-    )
+    with open(log, "ab") as errors:
+        before = errors.tell()
+        # In a session of its own, Ctrl-C reaches the demo alone, which then ends the server in order.
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
     try:
-        yield _announced(process)
+        yield _announced(process, log, before)
     finally:
         process.terminate()
         try:
@@ -90,35 +91,34 @@ def _server(store: str, log: str, port: int) -> Iterator[str]:
             say("the server did not stop in time and was killed")
             process.kill()
             process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
-def _announced(process: subprocess.Popen[str]) -> str:
+def _announced(process: subprocess.Popen[bytes], log: str, before: int) -> str:
     """The URL that a server prints once it answers."""
-    import re
-    import select
-
-    stdout: Any = process.stdout
-    deadline, seen = time.monotonic() + START_SECONDS, ""
+    assert process.stdout is not None
+    deadline, seen = time.monotonic() + START_SECONDS, b""
     while time.monotonic() < deadline:
-        readable, _, _ = select.select([stdout], [], [], 0.2)
-        line = stdout.readline() if readable else ""
-        seen += line
-        found = re.search(r"http://[^\s/]+", line)
+        if select.select([process.stdout], [], [], 0.2)[0]:
+            seen += os.read(process.stdout.fileno(), 1 << 16)
+        found = re.search(rb"(http://[^\s/]+)/?\s", seen)
         if found:
-            return found[0]
+            return found[1].decode()
         if process.poll() is not None:
-            said = " ".join((process.stderr.read() if process.stderr else "").split())
-            _fail(f"{said or f'the server ended with exit code {process.returncode}'}. Try another --port (PORT=8001)")
-    _fail(f"the server did not answer within {START_SECONDS:.0f} s: {seen}")
-    return ""
+            with open(log, "rb") as errors:
+                errors.seek(before)
+                said = " ".join(errors.read(2000).decode("utf-8", "replace").split())
+            raise _failed(
+                f"{said or f'the server ended with exit code {process.returncode}'}. Is another --port (PORT=8001) free?"
+            )
+    raise _failed(f"the server did not answer within {START_SECONDS:.0f} s; {log} may say why")
 
 
-def _fail(message: str) -> None:
-    print(f"dvid demo: {message}", file=sys.stderr)
-    raise typer.Exit(BAD_USE)
+def _failed(message: str) -> typer.Exit:
+    """Say what is wrong; what to raise then."""
+    print(f"dvid: {message}", file=sys.stderr)
+    return typer.Exit(BAD_USE)
 
 
 def _sample(folder: str, size: int) -> str:

@@ -1,0 +1,65 @@
+# What can be done in a checkout. Everything needs Python 3.11 or later and make, and sets up the rest itself in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Of `make demo` and `make serve`:
+DATA ?=
+PORT ?= 8000
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint bench docs venv clean
+
+help: ## Show this list
+	@echo "make WHAT, where WHAT is one of"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+
+demo: $(VENV)/.installed ## Serve a volume in two versions and say where to look (DATA=path of yours, PORT=8000, ARGS=--no-wait)
+	@$(BIN)/dvid demo --port $(PORT) $(if $(DATA),--source "$(DATA)") $(ARGS)
+
+serve: $(VENV)/.installed ## Run a server (DATA=folder of the store, PORT=8000, ARGS=other options)
+	@$(BIN)/dvid serve --http 127.0.0.1:$(PORT) $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+test: $(VENV)/.with-test ## Run all tests, the fast ones first (ARGS=options of pytest)
+	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+lint: $(VENV)/.with-lint ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.with-bench ## Measure reads in one process, and a server on a new store
+	$(BIN)/python bench/inprocess.py
+	$(BIN)/python bench/http.py
+
+docs: $(VENV)/.installed ## Write the pages in docs/ that are made from the code
+	$(BIN)/python -m dvid.config > docs/configuration.md
+	$(BIN)/python -m dvid.cli > docs/command-line.md
+
+venv: $(VENV)/.with-test $(VENV)/.with-lint ## Set up everything that tests and checks need
+
+clean: ## Remove what the other targets made, but for the demo's data
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the virtual environment ---------------------------------------------------------------------
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "This needs Python 3.11 or later as '$(PYTHON)'; another one is named with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "Python cannot make virtual environments here. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+# Installed anew when pyproject.toml changes.
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.with-%: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group $*
+	@touch $@
