@@ -360,14 +360,16 @@ class Viewer {
     const [sx, sy] = this.scale.map((scale) => scale * ratio);
     const x = (this.cursor[0] + 0.5 - left) * sx;
     const y = (this.cursor[1] + 0.5 - top) * sy;
-    context.strokeStyle = of[0] === this.nodes[0] ? COLOURS.a : COLOURS.b;
-    context.lineWidth = ratio;
     context.beginPath();
     for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
       context.moveTo(x + dx * (sx / 2 + 4 * ratio), y + dy * (sy / 2 + 4 * ratio));
       context.lineTo(x + dx * (sx / 2 + 13 * ratio), y + dy * (sy / 2 + 13 * ratio));
     }
-    context.stroke();
+    for (const [colour, width] of [["#000c", 4], [of[0] === this.nodes[0] ? COLOURS.a : COLOURS.b, 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width * ratio;
+      context.stroke();
+    }
   }
 
   drawScaleBar(context, canvas, ratio) {
