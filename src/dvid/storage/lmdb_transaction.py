@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
 import lmdb
 
 from dvid.errors import StoreFull, StoreUnusable
-from dvid.storage.batches import grouped, grouped_keys
+from dvid.storage.batches import grouped, grouped_keys, seek_copies
 from dvid.storage.lmdb_environment import MIBIBYTE, Environment, explain
 from dvid.storage.protocol import Buffer, Entry
 
@@ -100,6 +100,16 @@ class _Reads:
         """What `scan` gives, many at a time, with copies of the values."""
         return grouped(((key, bytes(value)) for key, value in self.scan(start, stop)), stop)
 
+    def seek_batch(self, starts: Sequence[bytes], tail: int) -> list[tuple[bytes, bytes] | None]:
+        """`seek` for the first of `starts`, with copies of the values."""
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self._txn.cursor()
+        try:
+            return seek_copies(cursor, starts, tail)
+        except lmdb.Error as error:
+            raise explain(error, self._environment) from error
+
     def key_batches(self, start: bytes, stop: bytes) -> Iterator[list[bytes]]:
         """The keys alone of what `scan` gives, many at a time."""
         return grouped_keys((key for key, _ in self.scan(start, stop)), stop)
@@ -166,6 +176,15 @@ class LmdbSnapshot(_Reads):
                     yield from grouped_keys(cursor.iternext(values=False), stop)
             except lmdb.Error as error:
                 raise explain(error, self._environment) from error
+
+    def seek_batch(self, starts: Sequence[bytes], tail: int) -> list[tuple[bytes, bytes] | None]:
+        """`seek` for the first of `starts`, with copies of the values."""
+        if not self._begin_copying():
+            return super().seek_batch(starts, tail)
+        try:
+            return seek_copies(self._copying.cursor(), starts, tail)
+        except lmdb.Error as error:
+            raise explain(error, self._environment) from error
 
     def _begin_copying(self) -> bool:
         """Whether there is a second transaction on the state of the first: not if a commit came between the two."""

@@ -6,7 +6,7 @@ as memory allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -50,6 +50,13 @@ class Snapshot(Protocol):
         """What `scan` gives, many at a time: keys, and copies of their values. Fastest where values are small.
 
         A batch holds about 256 KiB, or one larger value.
+        """
+        ...
+
+    def seek_batch(self, starts: Sequence[bytes], tail: int) -> list[tuple[bytes, bytes] | None]:
+        """`seek` for the first of `starts`, with copies of the values: fastest where they are small.
+
+        At least one, if there is one, and then as many as hold about 256 KiB together.
         """
         ...
 

@@ -132,9 +132,9 @@ def text_of(key: bytes | memoryview) -> str:
     return bytes(key[:-2]).replace(b"\0\xff", b"\0").decode()
 
 
-def texts_of(keys: list[bytes]) -> list[str]:
-    """The strings of many `text_key`s: faster than `text_of` for each."""
+def texts_of(keys: list[bytes]) -> list[bytes]:
+    """The UTF-8 bytes of the strings of many `text_key`s: faster than `text_of` for each."""
     joined = b"".join(keys)
     if joined.count(b"\0") == len(keys):  # none has an escaped NUL
-        return joined.decode().split("\0\1")[:-1]
-    return list(map(text_of, keys))
+        return joined.split(b"\0\1")[:-1]
+    return [text_of(key).encode() for key in keys]

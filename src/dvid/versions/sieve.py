@@ -8,7 +8,8 @@ from dvid.versions import layout
 
 _SPARSE = 8
 _FEW = 64
-_LAST = b"\xff" * 4 + b"\0"
+LAST = b"\xff" * 4 + b"\0"
+"""Ends a bound behind the oldest version of a key."""
 
 
 class Sieve:
@@ -46,4 +47,4 @@ class Sieve:
 
     def behind(self, key: bytes) -> bytes:
         """Where to go on after the last key of a list."""
-        return key[:-4] + _LAST if key[:-4] == self._done else key + b"\0"
+        return key[:-4] + LAST if key[:-4] == self._done else key + b"\0"

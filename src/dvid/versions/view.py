@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import msgspec
 
-from dvid.errors import LockedNode, MergeConflict, UnknownNode
+from dvid.errors import LockedNode, UnknownNode
 from dvid.storage.protocol import Buffer, Entry, Snapshot, Transaction
 from dvid.versions import layout
 from dvid.versions.catalogue import Directory, Node, put_number, read_number, touch
 from dvid.versions.envelope import HEADER_BYTES, Batch, Format, Value, seal, unseal, unseal_many
+from dvid.versions.inheritance import Inheritance
 from dvid.versions.records import InstanceRecord, now
 from dvid.versions.sieve import Sieve
 
 FIRST_MUTATION = 1_000_000_000
 """Mutation ids of a repo count from here, as in the reference server."""
 
-_json_lines = msgspec.json.Encoder()
+_AT_ONCE = 1000
 
-_PATIENCE = 8  # versions of one key to step over before seeking past the rest
-_LAST = b"\xff" * 4 + b"\0"  # behind the oldest version of a key
+_json_lines = msgspec.json.Encoder()
 
 
 class Conflict(NamedTuple):
@@ -38,25 +38,19 @@ class Conflict(NamedTuple):
     """Their values, tombstones among them."""
 
 
-class View:
+class View(Inheritance):
     """What one instance holds at one version, as one snapshot shows it. Not shared between threads."""
 
     def __init__(self, snapshot: Snapshot, directory: Directory, node: Node, instance: InstanceRecord) -> None:
-        self.snapshot = snapshot
-        self.instance = instance
-        self.node = node.record
-        self._node = node
-        self._directory = directory
-        self._lineages = directory.lineages
         if instance.versioned:
             lineage = node.lineage
         else:  # all nodes of the repo share the root's values
             root = directory.repo(snapshot, instance.repo).root_version
             lineage = directory.lineages.of(snapshot, root)
-        self._lineage = lineage
-        self._version = lineage.version
-        self._inverted = layout.inverted(lineage.version)
-        self._unseen: dict[int, tuple[int, int] | None] = {}
+        super().__init__(snapshot, directory, lineage, instance.name)
+        self.instance = instance
+        self.node = node.record
+        self._node = node
 
     def sibling(self, name: str) -> View:
         """Another instance of the same repo at the same node, in the same snapshot.
@@ -81,10 +75,6 @@ class View:
     def version(self, version: int) -> View:
         """The same instance at the node with that version number."""
         return View(self.snapshot, self._directory, self._directory.version(self.snapshot, version), self.instance)
-
-    def sees(self, version: int) -> bool:
-        """True if `version` is this view's version or an ancestor of it."""
-        return self._lineages.sees(self.snapshot, self._lineage, version)
 
     def key(self, table: bytes, key: bytes) -> bytes:
         """The stored key of `key` at this version."""
@@ -111,6 +101,36 @@ class View:
         return [
             None if entry is None else settle(entry) for entry in self.snapshot.seek_many(starts, layout.VERSION_BYTES)
         ]
+
+    def get_batches(self, table: bytes, keys: Sequence[bytes]) -> Iterator[Batch]:
+        """The values of several keys, in the order of the keys, copied out of the store: fast for small values.
+
+        A key without a value has the format TOMBSTONE and an empty payload.
+        """
+        prefix, suffix = layout.table_prefix(self.instance.number, table), self._inverted
+        starts = [prefix + key + suffix for key in keys]
+        done = 0
+        while done < len(starts):
+            full = starts[done : done + _AT_ONCE]
+            values: list[bytes] = []
+            absent: list[int] = []
+            for at, entry in enumerate(self.snapshot.seek_batch(full, layout.VERSION_BYTES)):
+                if entry is not None and entry[0] == full[at]:
+                    values.append(entry[1])
+                    continue
+                found = None if entry is None else self._visible(Entry(entry[0], memoryview(entry[1])))
+                if found is None:
+                    absent.append(at)
+                    values.append(b"")
+                else:
+                    full[at] = found[0]
+                    values.append(bytes(found[1]))
+            del full[len(values) :]
+            for at in absent:
+                values[at] = seal(full[at], b"", Format.TOMBSTONE)
+            formats = unseal_many(full, values)
+            yield Batch(list(keys[done : done + len(full)]), formats, [value[HEADER_BYTES:] for value in values])
+            done += len(full)
 
     def stored(self, table: bytes, keys: Iterable[bytes]) -> tuple[list[bytes], list[memoryview | None]]:
         """What is stored for several keys, still wrapped and unchecked, with the full key of each (see `envelope`).
@@ -146,66 +166,6 @@ class View:
             return None
         value = unseal(*found)
         return None if value.format == Format.TOMBSTONE else value
-
-    def _visible(self, entry: Entry) -> tuple[bytes, memoryview] | None:
-        """The entry to read where `entry` is the newest that may be visible."""
-        key, stored = entry
-        if key[-4:] == self._inverted:
-            return entry
-        found = self._nearest(key, stored)
-        if found is None or not self._lineage.merged:
-            return found
-        return self._only(self._with_rivals(*found))
-
-    def _nearest(self, key: bytes, stored: memoryview) -> tuple[bytes, memoryview] | None:
-        """The newest visible entry among this one and the older ones of the same key."""
-        while not self.sees(version := layout.version_of(key)):
-            bound = self._lineage.next_below(version)
-            nearest = self.snapshot.seek(key[:-4] + layout.inverted(bound), layout.VERSION_BYTES) if bound else None
-            if nearest is None:
-                return None
-            key, stored = nearest
-        return key, stored
-
-    def _with_rivals(self, key: bytes, stored: memoryview) -> list[tuple[bytes, memoryview]]:
-        """The newest visible entry of a key, and those that it does not descend from, nor they from each other."""
-        heirs = [(key, stored)]
-        span = self._unseen_by(layout.version_of(key))
-        if span is None:
-            return heirs
-        stem, of = key[:-4], self._lineages.of
-        low, high = span
-        heads = [of(self.snapshot, layout.version_of(key))]
-        for entry in self.snapshot.scan(stem + layout.inverted(high), stem + layout.inverted(low) + b"\0"):
-            version = layout.version_of(entry.key)
-            if self.sees(version) and not any(self._lineages.sees(self.snapshot, head, version) for head in heads):
-                heads.append(of(self.snapshot, version))
-                heirs.append(entry)
-        return heirs
-
-    def _unseen_by(self, version: int) -> tuple[int, int] | None:
-        if not self._lineage.merged or version == self._version:
-            return None
-        try:
-            return self._unseen[version]
-        except KeyError:
-            span = self._lineage.unseen_by(self._lineages.of(self.snapshot, version))
-            self._unseen[version] = span
-            return span
-
-    def _only(self, heirs: list[tuple[bytes, memoryview]]) -> tuple[bytes, memoryview]:
-        """The one heir.
-
-        Raises:
-            MergeConflict: there are several, and not all say that there is no value.
-        """
-        if len(heirs) > 1 and any(stored[0] != Format.TOMBSTONE for _, stored in heirs):
-            versions = ", ".join(str(layout.version_of(key)) for key, _ in heirs)
-            raise MergeConflict(
-                f"instance {self.instance.name!r}: the merged node inherits different values of one key, from versions "
-                f"{versions}: write the key to decide, or merge with /resolve"
-            )
-        return heirs[0]
 
     def scan(self, table: bytes, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, Value]]:
         """The keys with start <= key < stop that have a value at this version, in order, with their values.
@@ -281,37 +241,9 @@ class View:
         while keys := list(islice(living, 1000)):
             yield keys
 
-    def _lives(self, key: bytes, stored: memoryview) -> bool:
-        if stored[0] != Format.TOMBSTONE:
-            return True
-        return any(heir[0] != Format.TOMBSTONE for _, heir in self._with_rivals(key, stored))
-
     def _bounds(self, table: bytes, start: bytes, stop: bytes | None) -> tuple[bytes, bytes, int]:
         prefix = layout.table_prefix(self.instance.number, table)
         return prefix + start, layout.after(prefix) if stop is None else prefix + stop, len(prefix)
-
-    def _newest(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, memoryview]]:
-        """The newest visible entry of each key."""
-        seen: dict[bytes, bool] = {self._inverted: True}
-        done, inverted = b"", self._inverted
-        while True:
-            idle = 0
-            for key, stored in self.snapshot.scan(low, high):
-                suffix, stem = key[-4:], key[:-4]
-                if stem == done or suffix < inverted:
-                    idle += 1
-                    if idle > _PATIENCE:  # many versions of this key: seek to the next one that can matter
-                        low = stem + (_LAST if stem == done else inverted)
-                        break
-                    continue
-                visible = seen.get(suffix)
-                if visible is None:
-                    visible = seen[suffix] = self.sees(layout.version_of(suffix))
-                if visible:
-                    done, idle = stem, 0
-                    yield key, stored
-            else:
-                return
 
     def conflicts(self) -> Iterator[Conflict]:
         """The keys of which this version inherits several values, in all versioned tables of the instance."""

@@ -1,18 +1,21 @@
-"""Pairs of keys and values as answers: JSON, protobuf, tar."""
+"""Pairs of keys and values as answers: JSON, protobuf, tar.
+
+Pairs come many at a time, as a list of keys (UTF-8 bytes) and a list of values: what Python does to a list as a whole
+takes a fraction of the time of doing it to each pair.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 
 import msgspec
 
-from dvid.codecs.keyvalues import encode_keyvalues, tar_stream
+from dvid.codecs.keyvalues import tar_stream
 from dvid.errors import BadRequest
 from dvid.storage.protocol import Buffer
 from dvid.versions.layout import texts_of
 
-Batches = Iterable[list[tuple[str, Buffer]]]
+Batches = Iterable[tuple[list[bytes], list[Buffer]]]
 
 _encode_json = msgspec.json.Encoder().encode
 _check_json = msgspec.json.Decoder(msgspec.Raw).decode
@@ -31,7 +34,7 @@ def keys_json(batches: Iterable[list[bytes]]) -> Iterator[bytes]:
         if len(joined) - len(joined.translate(None, _NOT_PLAIN)) == 2 * len(keys):
             yield b"".join((opening, b'"', joined[:-2].replace(b"\0\1", b'","'), b'"'))
         else:
-            yield opening + _encode_json(texts_of(keys))[1:-1]
+            yield opening + _encode_json([key.decode() for key in texts_of(keys)])[1:-1]
         opening = b","
     yield b"[]" if opening == b"[" else b"]"
 
@@ -43,35 +46,88 @@ def values_json(batches: Batches, *, check: bool) -> Iterator[bytes]:
         BadRequest: `check` is set and a value is not JSON.
     """
     opening = b"{"
-    for pairs in batches:
-        if not pairs:
+    for keys, values in batches:
+        if not keys:
             continue
+        joined = b"".join(keys)
+        if len(joined) != len(joined.translate(None, _NOT_PLAIN)):
+            keys = [_encode_json(key.decode())[1:-1] for key in keys]
         if check:
-            _check(pairs)
-        names = _encode_json([key for key, _ in pairs])[1:-1]
-        if names.count(b'"') == 2 * len(pairs):  # no name holds a quote: they can be told apart without parsing
-            heads = names.split(b'"')[1::2]
-        else:
-            heads = [_encode_json(key)[1:-1] for key, _ in pairs]
-        parts: list[Buffer] = []
-        add = parts.extend
-        for head, (_, value) in zip(heads, pairs, strict=True):
-            add((b',"', head, b'":', value if len(value) else b"{}"))
+            _check(keys, values)
+        parts: list[Buffer] = [b',"'] * (4 * len(keys))
         parts[0] = opening + b'"'
-        yield b"".join(parts)
+        parts[1::4] = keys
+        parts[2::4] = [b'":'] * len(keys)
+        parts[3::4] = [value if len(value) else b"{}" for value in values] if b"" in values else values
+        piece = b"".join(parts)
+        if check and not piece.isascii():
+            _check_utf8(keys, values)
+        yield piece
         opening = b","
     yield b"{}" if opening == b"{" else b"}"
 
 
-def _check(pairs: list[tuple[str, Buffer]]) -> None:
-    for key, value in pairs:
-        if len(value):
-            try:
-                _check_json(value)
-                # The decoder steps over texts without looking whether they are UTF-8.
-                str(value, "utf-8")
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise BadRequest(f"the value of key {key!r} is not JSON: {error}") from None
+def _check(keys: list[bytes], values: list[Buffer]) -> None:
+    check = _check_json
+    at = 0
+    try:
+        for at, value in enumerate(values):  # noqa: B007 - the error names it
+            if value:
+                check(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _not_json(keys[at], error) from None
+
+
+def _check_utf8(keys: list[bytes], values: list[Buffer]) -> None:
+    # The decoder steps over texts without looking whether they are UTF-8.
+    for key, value in zip(keys, values, strict=True):
+        try:
+            str(value, "utf-8")
+        except UnicodeDecodeError as error:
+            raise _not_json(key, error) from None
+
+
+def _not_json(key: bytes, error: Exception) -> BadRequest:
+    return BadRequest(f"the value of key {key.decode()!r} is not JSON: {error}")
+
+
+class _Headers(dict[tuple[int, int], tuple[bytes, bytes]]):
+    """What stands before a key and before a value in a KeyValues message, by the lengths of the two."""
+
+    def __missing__(self, lengths: tuple[int, int]) -> tuple[bytes, bytes]:
+        key, value = lengths
+        before_value = b"\x12" + _varint(value)
+        before_key = b"\x0a" + _varint(key)
+        size = len(before_key) + key + len(before_value) + value
+        self[lengths] = found = b"\x0a" + _varint(size) + before_key, before_value
+        return found
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def values_protobuf(batches: Batches) -> Iterator[bytes]:
+    """A KeyValues message (`dvid.codecs.keyvalues`), in pieces."""
+    headers = _Headers()
+    for keys, values in batches:
+        if not keys:
+            continue
+        before = [headers[lengths] for lengths in zip(map(len, keys), map(len, values), strict=True)]
+        parts: list[Buffer] = [b""] * (4 * len(keys))
+        parts[0::4], parts[2::4] = zip(*before, strict=True)
+        parts[1::4], parts[3::4] = keys, values
+        yield b"".join(parts)
+
+
+def values_tar(batches: Batches) -> Iterator[bytes]:
+    """A tar archive with a file for each key, in pieces."""
+    return tar_stream((key.decode(), value) for batch in batches for key, value in zip(*batch, strict=True))
 
 
 def encoder(*, json: bool, tar: bool, check: bool) -> tuple[Callable[[Batches], Iterator[bytes]], str]:
@@ -85,5 +141,5 @@ def encoder(*, json: bool, tar: bool, check: bool) -> tuple[Callable[[Batches], 
     if json:
         return lambda batches: values_json(batches, check=check), "application/json"
     if tar:
-        return lambda batches: tar_stream(chain.from_iterable(batches)), "application/tar"
-    return lambda batches: encode_keyvalues(chain.from_iterable(batches)), "application/octet-stream"
+        return values_tar, "application/tar"
+    return values_protobuf, "application/octet-stream"

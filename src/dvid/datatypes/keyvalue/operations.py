@@ -7,8 +7,8 @@ as the snapshot it was read from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice, repeat
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final, NamedTuple, cast
 
 from dvid.datatypes.keyvalue.reads import Span
 from dvid.errors import BadRequest
@@ -27,9 +27,10 @@ _SMALL: Final = 512
 _FORMATS: Final = {"lz4": Format.LZ4, "gzip": Format.GZIP, "snappy": Format.SNAPPY}
 
 
-_AT_ONCE: Final = 1000
+_PLAIN: Final = (Format.RAW, Format.TOMBSTONE)
 
-Pairs = list[tuple[str, Buffer]]
+Pairs = tuple[list[bytes], list[Buffer]]
+"""Several keys, as UTF-8 bytes, and their values."""
 
 
 class Packed(NamedTuple):
@@ -57,37 +58,42 @@ def get(view: View, key: str) -> Buffer | None:
     return None if value is None else _expanded(stored, value)
 
 
-def get_many(view: View, keys: Sequence[str]) -> list[Buffer | None]:
+def get_many(view: View, keys: Sequence[str]) -> list[bytes | None]:
     """The values of several keys, in their order; None for a key that has none."""
-    return list(_each(view, list(map(stored_key, keys))))
+    return [None if value is None else bytes(value) for _, value in _found(view, keys)]
 
 
-def _each(view: View, stored: list[bytes]) -> Iterator[Buffer | None]:
-    for i in range(0, len(stored), _AT_ONCE):
-        part = stored[i : i + _AT_ONCE]
-        for key, value in zip(part, view.get_many(DATA, part), strict=True):
-            yield None if value is None else _expanded(key, value)
+def _found(view: View, keys: Sequence[str]) -> Iterator[tuple[bytes, Buffer | None]]:
+    """Each key as it is stored, with its value."""
+    for found, formats, payloads in view.get_batches(DATA, list(map(stored_key, keys))):
+        for key, form, payload in zip(found, formats, payloads, strict=True):
+            yield (
+                key,
+                None if form == Format.TOMBSTONE else payload if form == Format.RAW else _expand(key, form, payload),
+            )
 
 
-def value_parts(view: View, keys: Sequence[str], spans: Sequence[Span | None] | None = None) -> Iterator[Pairs]:
-    """Keys with the bytes wanted of their values, or without any for a key that has none; many at a time.
+def get_batches(view: View, keys: Sequence[str], spans: Sequence[Span | None] | None = None) -> Iterator[Pairs]:
+    """The values of several keys, in their order, many at a time; empty for a key that has none.
 
     Args:
         view: of which instance at which version.
         keys: which keys.
-        spans: for each key the bytes wanted of it; None for all.
+        spans: for each key the bytes wanted of its value; None for all.
 
     Raises:
         BadRequest: no key can be like one of these, or a value is shorter than what is wanted of it.
     """
-    stored = list(map(stored_key, keys))
-    parts = repeat(None) if spans is None else spans
-    pairs = (
-        (key, b"" if value is None else value if part is None else part.of(key, value))
-        for key, value, part in zip(keys, _each(view, stored), parts, strict=False)
-    )
-    while batch := list(islice(pairs, _AT_ONCE)):
-        yield batch
+    done = 0
+    for found, formats, payloads in view.get_batches(DATA, list(map(stored_key, keys))):
+        values = _values(found, formats, payloads)
+        if spans is not None:
+            for at, form in enumerate(formats):
+                part = spans[done + at]
+                if part is not None and form != Format.TOMBSTONE:
+                    values[at] = part.of(keys[done + at], values[at])
+        done += len(found)
+        yield texts_of(found), values
 
 
 def list_keys(view: View, first: str | None = None, last: str | None = None) -> Iterator[str]:
@@ -102,19 +108,28 @@ def key_batches(view: View, first: str | None = None, last: str | None = None) -
 
 def list_values(view: View, first: str | None = None, last: str | None = None) -> Iterator[tuple[str, Buffer]]:
     """The keys from `first` to `last`, both included, with their values."""
-    return chain.from_iterable(value_batches(view, first, last))
+    for keys, values in value_batches(view, first, last):
+        yield from zip((key.decode() for key in keys), values, strict=True)
 
 
 def value_batches(view: View, first: str | None = None, last: str | None = None) -> Iterator[Pairs]:
     """What `list_values` gives, many at a time."""
     for keys, formats, payloads in view.batches(DATA, *_bounds(first, last)):
-        values: Sequence[Buffer] = payloads
-        if formats.count(Format.RAW) != len(formats):
-            values = [
-                payload if form == Format.RAW else expand(Value(form, memoryview(payload)), key)
-                for key, form, payload in zip(keys, formats, payloads, strict=True)
-            ]
-        yield list(zip(texts_of(keys), values, strict=True))
+        yield texts_of(keys), _values(keys, formats, payloads)
+
+
+def _values(keys: list[bytes], formats: list[int], payloads: list[bytes]) -> list[Buffer]:
+    plain = formats.count(Format.RAW) + formats.count(Format.TOMBSTONE)
+    if plain == len(formats):
+        return cast("list[Buffer]", payloads)
+    return [
+        payload if form in _PLAIN else _expand(key, form, payload)
+        for key, form, payload in zip(keys, formats, payloads, strict=True)
+    ]
+
+
+def _expand(key: bytes, form: int, payload: bytes) -> Buffer:
+    return expand(Value(form, memoryview(payload)), key)
 
 
 def _expanded(key: bytes, value: Value) -> Buffer:

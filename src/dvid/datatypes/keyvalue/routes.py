@@ -112,7 +112,7 @@ def get_keyvalues(call: Call, json: bool, tar: bool, jsontar: bool, protobuf: bo
 
     def pieces() -> Iterator[bytes]:
         with call.view() as view:
-            yield from encode(operations.value_parts(view, keys, spans))
+            yield from encode(operations.get_batches(view, keys, spans))
 
     return Reply(pieces(), media_type)
 
