@@ -43,6 +43,36 @@ def _overlap(origin: int, extent: int, limit: int) -> tuple[int, int]:
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _copy_rows(target: int, target_row: int, source: int, source_row: int, rows: int, run: int) -> None:
+    """Copy `run` bytes of each of `rows` rows that begin so many bytes after each other.
+
+    Copies of a length that the compiler knows are a few instructions, others a call: the common lengths are spelt out
+    (rows of blocks, and the single bytes of a yz slice). That takes a third of the time for blocks of 32 voxels.
+    """
+    to, of = np.uintp(target_row), np.uintp(source_row)
+    if run == 32:
+        for _ in range(rows):
+            copy_bytes(target, source, 32)
+            target += to
+            source += of
+    elif run == 64:
+        for _ in range(rows):
+            copy_bytes(target, source, 64)
+            target += to
+            source += of
+    elif run == 1:
+        for _ in range(rows):
+            copy_bytes(target, source, 1)
+            target += to
+            source += of
+    else:
+        for _ in range(rows):
+            copy_bytes(target, source, run)
+            target += to
+            source += of
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
 def _copy_block(
     block: int,
     origin_zyx: NDArray[np.intp],
@@ -71,13 +101,10 @@ def _copy_block(
     for z in range(z0, z1):
         inside = block + np.uintp(((z - oz) * by + (y0 - oy)) * block_row + (x0 - ox) * itemsize)
         outside = box + np.uintp((z * box_y + y0) * box_row + x0 * itemsize)
-        for _ in range(rows):
-            if into_box:
-                copy_bytes(outside, inside, run)
-            else:
-                copy_bytes(inside, outside, run)
-            inside += np.uintp(block_row)
-            outside += np.uintp(box_row)
+        if into_box:
+            _copy_rows(outside, box_row, inside, block_row, rows, run)
+        else:
+            _copy_rows(inside, block_row, outside, box_row, rows, run)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
