@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -26,6 +27,7 @@ from dvid.http.throttle import HeavyRequest
 from dvid.routes import Reply, Route
 
 StartResponse = Callable[..., Any]
+_UNREADABLE = re.compile("[\x00-\x1f\x7f\ufffd]")  # U+FFFD stands where bytes were not UTF-8
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
@@ -129,7 +131,7 @@ class Application:
         visit.user, visit.app = _text(params.get("u")), _text(params.get("app"))
         if request.method not in _METHODS:
             raise BadRequest(f"the method {request.method[:20]!r} is not known here")
-        if "\ufffd" in path or any(c < " " or c == "\x7f" for c in path):
+        if _UNREADABLE.search(path):
             raise BadRequest("the path has control characters, or bytes that are not UTF-8")
         caller = self._access.caller(request.env, params.get("admintoken"))
         parts = path.split("/", 5)  # "", "api", "node", selector, name, rest

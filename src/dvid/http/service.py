@@ -133,6 +133,7 @@ class _Service:
                     listener.close()
                 self._signal(signal.SIGTERM)
             if time.monotonic() >= deadline:
+                log.warning("%d workers had requests that did not end; they were killed", len(self._workers))
                 self._signal(signal.SIGKILL)
                 deadline = time.monotonic() + 1
             self._reap()

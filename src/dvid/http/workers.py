@@ -19,6 +19,7 @@ from dvid.http.chores import Chores
 from dvid.http.wsgi import serve_wsgi
 
 _DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 LAST_SECONDS = 4.0
 """How long a worker that is to stop goes on with the requests that are running."""
 
@@ -28,11 +29,18 @@ def start_worker(config: Config, board: Board, worker: int, listeners: list[sock
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
+    # Or a signal that comes before the worker has handlers of its own would be taken by its copy of the main process's.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         return pid
     code = 1
     try:
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         _follow_parent(parent)
         _allow_many_files()
         for number, listener in enumerate(listeners):
