@@ -38,8 +38,8 @@ def start_worker(config: Config, board: Board, worker: int, listeners: list[sock
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+        for name in _SIGNALS:
+            signal.signal(name, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         _follow_parent(parent)
         _allow_many_files()
