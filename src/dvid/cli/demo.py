@@ -196,13 +196,13 @@ A slice of the first version, and of the second:
   {url}/api/node/{first}/{picture}
   {url}/api/node/{second}/{picture}
 
-In Python (.venv/bin/python), over HTTP:
+In Python ({os.path.relpath(sys.executable)}), over HTTP:
   from dvidclient.volume_client import VolumeClient
   volume = VolumeClient("{url}", "{second}", "{NAME}")
   volume.retrieve_subvolume((0, {x}, {y}, {z}), ({volume.info.channels}, {x + min(width, 64)}, {y + min(height, 64)}, {z + 1}))
 
 or straight from the store, while the server runs:
   import dvid
-  node = dvid.open({store!r})["demo"]["{second[:8]}"]
+  node = dvid.open({store!r})["{first[:8]}"]["{second[:8]}"]
   node["{NAME}"][{z}, {y}:{y + min(height, 64)}, {x}:{x + min(width, 64)}]
 """

@@ -135,7 +135,7 @@ def copy_into(
     finished = set() if journal is None else journal.finished
     before = sum(Box.at(*box).voxels for box in finished) * info.voxel_bytes
     pending: list[Any] = []
-    noted = time.monotonic()
+    noted = float("-inf")  # the first box is noted at once
 
     def copy(box: Box) -> None:
         start = tuple(a - b for a, b in zip(box.start_zyx, region.start_zyx, strict=True))

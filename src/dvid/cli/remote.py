@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from typing import Any, Self
@@ -60,7 +61,8 @@ class ServerTarget:
     """A server that speaks the DVID HTTP API.
 
     Args:
-        url: such as http://127.0.0.1:8000. The admin token is that of the variable DVID_ADMIN_TOKEN.
+        url: such as http://127.0.0.1:8000. Requests that need admin rights, and no others, carry the token of the
+            variable DVID_ADMIN_TOKEN: an admin's writes go to committed nodes too, which nobody asked for here.
 
     Raises:
         BadArgument: it is no address of a server.
@@ -68,6 +70,7 @@ class ServerTarget:
 
     def __init__(self, url: str) -> None:
         self._connection = Connection(url, retries=0)
+        self._admin = Connection(url, retries=0, token=os.environ.get("DVID_ADMIN_TOKEN"))
         self.name = self._connection.base_url
         self.option = f"--server {shlex.quote(url)}"
 
@@ -80,9 +83,10 @@ class ServerTarget:
     def close(self) -> None:
         """Nothing is held that needs to be let go of."""
 
-    def _ask(self, method: str, path: str, what: str, body: object = None) -> Any:
+    def _ask(self, method: str, path: str, what: str, body: object = None, *, admin: bool = False) -> Any:
         """The JSON that the server answers, or None for none."""
-        return self._connection.request(
+        connection = self._admin if admin else self._connection
+        return connection.request(
             method,
             path,
             what=what,
@@ -121,12 +125,12 @@ class ServerTarget:
     def make_repo(self, alias: str, description: str, passcode: str) -> str:
         """Make a repo; the UUID of its root."""
         body = {"alias": alias, "description": description, **({"passcode": passcode} if passcode else {})}
-        return str(self._ask("POST", "/api/repos", f"making the repo {alias!r}", body)["root"])
+        return str(self._ask("POST", "/api/repos", f"making the repo {alias!r}", body, admin=True)["root"])
 
     def delete_repo(self, uuid: str, passcode: str) -> None:
         """Delete a repo with all its data."""
         query = "?imsure=true" + (f"&passcode={quoted(passcode, 'passcode')}" if passcode else "")
-        self._ask("DELETE", f"/api/repo/{quoted(uuid, 'uuid')}{query}", f"deleting the repo {uuid!r}")
+        self._ask("DELETE", f"/api/repo/{quoted(uuid, 'uuid')}{query}", f"deleting the repo {uuid!r}", admin=True)
 
     def make_instance(self, uuid: str, typename: str, name: str, settings: Mapping[str, str]) -> None:
         """Make a data instance on an open node."""
@@ -135,11 +139,13 @@ class ServerTarget:
 
     def rename_instance(self, uuid: str, name: str, new_name: str) -> None:
         """Give an instance another name."""
-        self._ask("POST", f"{_instance(uuid, name)}/rename", f"renaming the instance {name!r}", {"name": new_name})
+        self._ask(
+            "POST", f"{_instance(uuid, name)}/rename", f"renaming the instance {name!r}", {"name": new_name}, admin=True
+        )
 
     def delete_instance(self, uuid: str, name: str) -> None:
         """Delete an instance with all its data."""
-        self._ask("DELETE", f"{_instance(uuid, name)}?imsure=true", f"deleting the instance {name!r}")
+        self._ask("DELETE", f"{_instance(uuid, name)}?imsure=true", f"deleting the instance {name!r}", admin=True)
 
     def commit(self, uuid: str, note: str) -> str:
         """Lock a node; its UUID."""
