@@ -16,6 +16,7 @@ from dvid.database import Database
 from dvid.http.app import create_app
 from dvid.http.board import Board
 from dvid.http.chores import Chores
+from dvid.http.memory import keep_freed_memory
 from dvid.http.wsgi import serve_wsgi
 
 _DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
@@ -87,6 +88,7 @@ def open_database(config: Config) -> Database:
 
 
 def _work(config: Config, board: Board, worker: int, listener: socket.socket, ready: int) -> None:
+    keep_freed_memory()
     with open_database(config) as database:
         app = create_app(database, config, board, worker, listener.getsockname()[1])
         app.service.journal.start()
