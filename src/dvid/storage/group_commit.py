@@ -49,11 +49,12 @@ class Batch(Protocol[W_co]):
 class _Request:
     """An operation somebody waits for."""
 
-    __slots__ = ("done", "error", "operation", "result", "thread", "wake")
+    __slots__ = ("alone", "done", "error", "operation", "result", "thread", "wake")
 
-    def __init__(self, operation: Callable[[Any], Any], thread: int) -> None:
+    def __init__(self, operation: Callable[[Any], Any], thread: int, alone: bool) -> None:
         self.operation = operation
         self.thread = thread
+        self.alone = alone
         self.result: Any = None
         self.error: BaseException | None = None
         self.done = False
@@ -71,13 +72,16 @@ class GroupCommit(Generic[W]):
         self._leader: _Request | None = None
         """The request whose thread leads, or has been woken to lead: it is the first of the queue then."""
 
-    def submit(self, operation: Callable[[W], T]) -> T:
-        """Run `operation` in a transaction and commit it; its result, or what it raised."""
+    def submit(self, operation: Callable[[W], T], *, alone: bool = False) -> T:
+        """Run `operation` in a transaction and commit it; its result, or what it raised.
+
+        `alone`: it shares no transaction, so that what ran before it is committed, and it runs in this thread.
+        """
         leader = self._leader
         me = threading.get_ident()
         if leader is not None and leader.thread == me:
             raise RuntimeError("transact was called inside a transaction: use the transaction that is open")
-        request = _Request(operation, me)
+        request = _Request(operation, me, alone)
         try:
             with self._mutex:
                 self._queue.append(request)
@@ -149,7 +153,7 @@ class GroupCommit(Generic[W]):
         queue = self._queue
         while len(group) < MAX_OPERATIONS and batch.written < MAX_BYTES:
             with self._mutex:
-                if not queue:
+                if not queue or (group and (queue[0].alone or group[-1].alone)):
                     return
                 request = queue.popleft()
             group.append(request)

@@ -70,10 +70,15 @@ class LmdbStore:
             StoreFull: the disk is full or the limit is reached; nothing was written.
             Forbidden: the store was opened read-only.
         """
-        environment = self._open_environment()
-        if environment.settings.read_only:
-            raise Forbidden(f"the store {environment.path} was opened read-only")
-        return environment.writer.submit(operation)
+        return self._writable_environment().writer.submit(operation)
+
+    def exclude(self, operation: Callable[[], T]) -> T:
+        """Run `operation` while no other process or thread is writing to this store, and give its result.
+
+        Raises:
+            Forbidden: the store was opened read-only.
+        """
+        return self._writable_environment().writer.submit(lambda _: operation(), alone=True)
 
     def size(self) -> StoreSize:
         """How much room the store takes."""
@@ -129,6 +134,12 @@ class LmdbStore:
         if self._is_open:
             self._is_open = False
             release(self._environment)
+
+    def _writable_environment(self) -> Environment:
+        environment = self._open_environment()
+        if environment.settings.read_only:
+            raise Forbidden(f"the store {environment.path} was opened read-only")
+        return environment
 
     def _open_environment(self) -> Environment:
         if not self._is_open:

@@ -115,6 +115,15 @@ class Store(Protocol):
         """
         ...
 
+    def exclude(self, operation: Callable[[], T]) -> T:
+        """Run `operation` while no other process or thread is writing to this store, and give its result.
+
+        What was written before is committed when it begins, and writers wait until it has ended. It runs in the
+        thread that calls, once, and may use other stores, but not write to this one. So that two such calls never
+        wait for each other, all that nest them must do it in one order of the stores.
+        """
+        ...
+
     def size(self) -> StoreSize:
         """How much room the store takes."""
         ...

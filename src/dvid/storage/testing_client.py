@@ -101,6 +101,48 @@ def _hold(store: Store) -> None:
         sys.stdin.readline()
 
 
+def nest(outer: Store, inner: Store, threads: int, times: int) -> None:
+    """Count in two stores at once: in each of `threads` threads of three kinds, `times` times.
+
+    One kind writes to the outer store while it reads the inner one, one to the inner store, and one excludes the
+    writers of the outer store while it writes to the inner one; it checks that the outer store stays as it is.
+    """
+
+    def reading(transaction: Transaction) -> None:
+        with inner.snapshot() as snapshot:
+            snapshot.get(COUNTER)
+        increment(transaction)
+
+    def count(store: Store) -> bytes:
+        with store.snapshot() as snapshot:
+            return bytes(snapshot.get(COUNTER) or b"0")
+
+    def alone() -> None:
+        before = count(outer)
+        inner.transact(increment)
+        if count(outer) != before:
+            raise AssertionError("the outer store was written to while writers were excluded")
+
+    def work(thread: int) -> None:
+        for _ in range(times):
+            if thread % 3 == 0:
+                outer.exclude(alone)
+            elif thread % 3 == 1:
+                outer.transact(reading)
+                outer.transact(reading)
+            else:
+                inner.transact(increment)
+
+    in_threads(3 * threads, work)
+
+
+def _nest(store: Store, inner: str, threads: str, times: str) -> None:
+    """`nest` with the store at another location."""
+    second = opened(sys.argv[1], inner)
+    nest(store, second, int(threads), int(times))
+    second.close()
+
+
 def _hang(store: Store) -> None:
     """Stay inside a transaction until the next line comes."""
 
@@ -119,6 +161,7 @@ PROGRAMS: dict[str, Callable[..., None]] = {
     "put": _put,
     "hold": _hold,
     "hang": _hang,
+    "nest": _nest,
 }
 
 

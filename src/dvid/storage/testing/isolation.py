@@ -12,7 +12,7 @@ import pytest
 
 from dvid.storage.protocol import Store, Transaction
 from dvid.storage.testing.fixtures import Refused, StoreFixtures, pair, pairs, put_all, value_of
-from dvid.storage.testing_client import COUNTER, in_threads, increment
+from dvid.storage.testing_client import COUNTER, in_threads, increment, nest
 
 
 class IsolationConformance(StoreFixtures):
@@ -141,6 +141,57 @@ class IsolationConformance(StoreFixtures):
         with store.snapshot() as snapshot:
             assert [entry.key for entry in snapshot.scan(b"0", b"1")] == [b"%04d" % number for number in kept]
             assert snapshot.get(COUNTER) == b"%d" % len(kept)
+
+    def test_nobody_writes_while_writers_are_excluded(self, store: Store, path: str) -> None:
+        with self.client(path, "count", 2, 150) as one, self.client(path, "count", 2, 150) as two:
+            self.tell(one)
+            self.tell(two)
+
+            def look() -> bytes | None:
+                before = value_of(store, COUNTER)
+                for _ in range(20):
+                    assert value_of(store, COUNTER) == before
+                return before
+
+            def work(thread: int) -> None:
+                for _ in range(50):
+                    if thread == 0:
+                        mine = store.transact(increment)
+                        assert int(store.exclude(look) or b"0") >= mine
+                    else:
+                        store.transact(increment)
+
+            in_threads(4, work)
+            assert (one.wait(), two.wait()) == (0, 0)
+        assert value_of(store, COUNTER) == b"800"
+
+    def test_what_excludes_writers_gives_its_result_or_error_in_its_own_thread(self, store: Store) -> None:
+        def refuse() -> None:
+            raise Refused
+
+        def work(thread: int) -> None:
+            for number in range(50):
+                if thread % 2:
+                    assert store.exclude(threading.get_ident) == threading.get_ident()
+                    with pytest.raises(Refused):
+                        store.exclude(refuse)
+                else:
+                    store.transact(lambda t, key=b"%d.%d" % (thread, number): t.put(key, b""))  # type: ignore[misc]
+
+        in_threads(6, work)
+        with store.snapshot() as snapshot:
+            assert len(pairs(snapshot.scan(b"", b"z"))) == 150
+
+    def test_stores_that_are_excluded_in_one_order_never_wait_for_each_other(self, store: Store, path: str) -> None:
+        inner = self.open(path + ".inner")
+        try:
+            with self.client(path, "nest", path + ".inner", 3, 40) as process:
+                self.tell(process)
+                nest(store, inner, 3, 40)
+                assert process.wait() == 0
+            assert value_of(store, COUNTER) == value_of(inner, COUNTER) == b"480"
+        finally:
+            inner.close()
 
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
     def test_an_interrupted_operation_leaves_no_other_waiting(self, store: Store, kind: type[BaseException]) -> None:
