@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -148,6 +149,7 @@ def need_admin(caller: Caller) -> None:
         raise Forbidden(caller.refused_admin)
 
 
+@lru_cache(1000)
 def _is_loopback(text: str) -> bool:
     try:
         address = ipaddress.ip_address(text)

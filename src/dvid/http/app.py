@@ -27,6 +27,7 @@ from dvid.http.throttle import HeavyRequest
 from dvid.routes import Reply, Route
 
 StartResponse = Callable[..., Any]
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 _UNREADABLE = re.compile("[\x00-\x1f\x7f\ufffd]")  # U+FFFD stands where bytes were not UTF-8
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
@@ -132,7 +133,7 @@ class Application:
         if request.method not in _METHODS:
             raise BadRequest(f"the method {request.method[:20]!r} is not known here")
         if _UNREADABLE.search(path):
-            raise BadRequest("the path has control characters, or bytes that are not UTF-8")
+            _check_path(path, request.env["PATH_INFO"])
         caller = self._access.caller(request.env, params.get("admintoken"))
         parts = path.split("/", 5)  # "", "api", "node", selector, name, rest
         kind = parts[2] if len(parts) > 2 and parts[1] == "api" else ""
@@ -169,7 +170,8 @@ class Application:
     ) -> Reply:
         visit.area = "node"
         visit.call = call = InstanceRequest(request, self._service, caller, selector, name)
-        with call.view() as view:
+        try:
+            view = call.look()
             instance, node = view.instance, view.node
             locked = instance.versioned and node.locked
             visit.area = instance.typename
@@ -182,9 +184,13 @@ class Application:
                 locked=locked and not caller.lifts_locks,
             )
             tag = validators.entity_tag(view, found, rest, request.params) if locked else ""
-        if tag and validators.matches(request.env.get("HTTP_IF_NONE_MATCH"), tag):
-            return Reply(b"", status=304, headers=validators.headers(tag))
-        reply = self._run(found, call, unfinished)
+            if tag and validators.matches(request.env.get("HTTP_IF_NONE_MATCH"), tag):
+                return Reply(b"", status=304, headers=validators.headers(tag))
+            if found.route.writes:  # it may take long until its body is here
+                call.look_away()
+            reply = self._run(found, call, unfinished)
+        finally:
+            call.look_away()
         return validators.tagged(reply, tag) if tag and reply.status == 200 else reply
 
     def _run(self, match: Match, call: Request, unfinished: list[Callable[[], None]]) -> Reply:
@@ -200,6 +206,19 @@ class Application:
                 raise Forbidden("this server is read-only")
             if caller.refused_writes:
                 raise Forbidden(caller.refused_writes)
+
+
+def _check_path(path: str, raw: str) -> None:
+    """Refuse a path with control characters, other than in what is asked of an instance: its keys may have any."""
+    parts = path.split("/", 5)
+    if parts[1:3] == ["api", "node"] and len(parts) == 6:
+        del parts[5]
+    if any(_CONTROL.search(part) for part in parts):
+        raise BadRequest("the path has control characters")
+    try:
+        raw.encode("latin-1").decode()
+    except UnicodeError:
+        raise BadRequest("the path has bytes that are not UTF-8") from None
 
 
 class _Visit:

@@ -12,7 +12,7 @@ import falcon
 import msgspec
 
 from dvid.config import Config, Limits
-from dvid.database import Database
+from dvid.database import Database, Viewing
 from dvid.errors import BadRequest, Forbidden, LengthRequired, TooLarge
 from dvid.http.access import Caller
 from dvid.http.board import Board
@@ -247,15 +247,28 @@ class NodeRequest(Request):
 class InstanceRequest(NodeRequest):
     """A request to a data instance (a `dvid.routes.Call`)."""
 
-    __slots__ = ("name",)
+    __slots__ = ("_opened", "name")
 
     def __init__(self, request: falcon.Request, service: Service, caller: Caller, selector: str, name: str) -> None:
         super().__init__(request, service, caller, selector)
         self.name = name
+        self._opened: Viewing | None = None
+
+    def look(self) -> View:
+        """The instance at the node asked for, before the handler is known: what `view` gives first is this view."""
+        self._opened = self.database.view(self.selector, self.name)
+        return self._opened.open()
 
     def view(self) -> AbstractContextManager[View]:
         """The instance at the node asked for, to read."""
-        return self.database.view(self.selector, self.name)
+        opened, self._opened = self._opened, None
+        return self.database.view(self.selector, self.name) if opened is None else opened
+
+    def look_away(self) -> None:
+        """Close the view of `look`, unless `view` has handed it on."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
 
     def edit(self, operation: Callable[[Edit], T]) -> T:
         """Run an operation on the instance at the node asked for, in one transaction."""
