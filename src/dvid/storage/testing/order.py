@@ -17,8 +17,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from dvid.errors import BadRequest
-from dvid.storage.protocol import MAX_KEY, Store, Transaction
+from dvid.storage.protocol import MAX_KEY, Snapshot, Store, Transaction
 from dvid.storage.testing.fixtures import Refused, StoreFixtures, pair, pairs, put_all, value_of
+
+
+def batched(snapshot: Snapshot, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
+    """What the batches of a range hold, if their keys are those of its key batches."""
+    found = [pair for keys, values in snapshot.batches(start, stop) for pair in zip(keys, values, strict=True)]
+    assert [key for keys in snapshot.key_batches(start, stop) for key in keys] == [key for key, _ in found]
+    return found
 
 
 class OrderConformance(StoreFixtures):
@@ -124,6 +131,37 @@ class OrderConformance(StoreFixtures):
             found = snapshot.seek_many(keys[::-1], 1)
             assert [pair(entry) for entry in found] == [(key, key * 300) for key in keys[::-1]]
 
+    @pytest.mark.parametrize("size", [10, 3000, 300_000])
+    def test_batches_hold_together_what_a_scan_gives(self, store: Store, size: int) -> None:
+        keys = [b"%05d" % number for number in range(3000 if size < 300_000 else 6)]
+        put_all(store, {key: key * (size // 5) for key in keys})
+        with store.snapshot() as snapshot:
+            for start, stop in ((b"", b"x"), (keys[1], keys[-2]), (keys[1], keys[2]), (keys[1], keys[1]), (b"x", b"y")):
+                assert batched(snapshot, start, stop) == pairs(snapshot.scan(start, stop))
+            for _, values in snapshot.batches(b"", b"x"):
+                assert sum(map(len, values[:-1])) < 1 << 18
+            found, left = [], keys[::-1]
+            while left:
+                batch = snapshot.seek_batch(left, 1)
+                assert batch
+                assert sum(len(entry[1]) for entry in batch[:-1] if entry) < 1 << 18
+                found += batch
+                left = left[len(batch) :]
+            assert found == [(key, key * (size // 5)) for key in keys[::-1]]
+
+    def test_batches_show_the_state_of_their_snapshot_whatever_is_written_meanwhile(self, store: Store) -> None:
+        put_all(store, {b"a0": b"1", b"c0": b"1"})
+        with store.snapshot() as before:
+            put_all(store, {b"a0": b"2", b"b0": b"2"})
+            assert batched(before, b"", b"x") == [(b"a0", b"1"), (b"c0", b"1")]
+            assert before.seek_batch([b"a0", b"b0", b"c0"], 1) == [(b"a0", b"1"), None, (b"c0", b"1")]
+            with store.snapshot() as snapshot:
+                batches, keys = snapshot.batches(b"a0", b"x"), snapshot.key_batches(b"a0", b"x")
+                put_all(store, {b"a0": b"3"})
+                assert next(batches) == ([b"a0", b"b0", b"c0"], [b"2", b"2", b"1"])
+                put_all(store, {b"a0": b"4"})
+                assert next(keys) == [b"a0", b"b0", b"c0"]
+
     def test_delete_range_removes_at_most_its_limit_from_the_start(self, store: Store) -> None:
         put_all(store, {b"%d" % digit: b"" for digit in range(10)})
 
@@ -196,6 +234,8 @@ class OrderConformance(StoreFixtures):
                     expected.reverse()
                 with self.store.snapshot() as snapshot:
                     assert pairs(snapshot.scan(start, stop, reverse=reverse)) == expected
+                    assert batched(snapshot, start, stop) == sorted(expected)
+                assert self.store.transact(lambda t: batched(t, start, stop)) == sorted(expected)
 
             @rule(starts=st.lists(key, max_size=5), tail=st.integers(1, 4))
             def seek(self, starts: list[bytes], tail: int) -> None:
@@ -208,6 +248,8 @@ class OrderConformance(StoreFixtures):
                 with self.store.snapshot() as snapshot:
                     assert [pair(entry) for entry in snapshot.seek_many(starts, tail)] == expected
                     assert [pair(snapshot.seek(start, tail)) for start in starts] == expected
+                    assert snapshot.seek_batch(starts, tail) == expected
+                assert self.store.transact(lambda t: t.seek_batch(starts, tail)) == expected
 
             @rule()
             def reopen(self) -> None:
