@@ -96,15 +96,11 @@ class Writer:
         self._count += 1
         return self._count
 
-    def send(
-        self, method: str, path: str, body: bytes, change: State, *, events: int = 1, admin: bool = False
-    ) -> None:
+    def send(self, method: str, path: str, body: bytes, change: State, *, events: int = 1, admin: bool = False) -> None:
         """Send a request that makes a change, all of it or nothing."""
         mark = f"{self.name}-{self._count}"
         self._under_way = mark, change, events
-        status, answer = self._http.call(
-            method, f"{path}{'&' if '?' in path else '?'}app={mark}", body, admin=admin
-        )
+        status, answer = self._http.call(method, f"{path}{'&' if '?' in path else '?'}app={mark}", body, admin=admin)
         assert status == 200, f"{method} {path}: {status} {answer[:300]!r}"
         self._settle(happened=True)
 
@@ -134,9 +130,7 @@ def _present(state: State) -> State:
 
 
 def _differences(book: State, seen: State) -> dict[str, tuple[Any, Any]]:
-    return {
-        name: (book.get(name), seen.get(name)) for name in {**book, **seen} if book.get(name) != seen.get(name)
-    }
+    return {name: (book.get(name), seen.get(name)) for name in {**book, **seen} if book.get(name) != seen.get(name)}
 
 
 # ---- values -------------------------------------------------------------------------------------
@@ -291,7 +285,7 @@ class Versions(Writer):
 
     def step(self) -> None:
         number, head = self.number(), self.head
-        parent, branch, locked, note = self.state[head]
+        parent, branch, locked, _ = self.state[head]
         if locked:
             child = UUID(int=self.random.getrandbits(128)).hex
             body = {"uuid": child, "note": f"child {number}"}

@@ -20,8 +20,8 @@ from dvid.cli.verify import check_content
 from dvid.storage import open_store
 from dvid.versions.verify import verify
 
-ROUNDS = 56
-ROUNDS_OF_A_LOAD = 8
+ROUNDS = 52
+ROUNDS_OF_A_LOAD = 7
 """Then a new repo takes its place: the mutation logs that are read after each kill stay short."""
 
 
@@ -81,7 +81,7 @@ def test_every_answered_write_survives_kills_and_no_other_is_there_in_part(tmp_p
             if round_number % ROUNDS_OF_A_LOAD == 0:
                 loads.append(Load(http, random))
             running = loads[-1].start(server.url, TOKEN)
-            time.sleep(random.uniform(0.02, 0.6))
+            time.sleep(random.uniform(0.02, 0.45))
             how = random.choices(["all", "worker", "main"], [6, 2, 1])[0]
             end_suddenly(server, how, random)
             killed[how] += 1
