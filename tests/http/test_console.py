@@ -348,6 +348,26 @@ def test_voxels_of_every_kind_are_drawn(chrome: Chrome, serve: Any, tmp_path: Pa
     assert page.complaints() == []
 
 
+def test_a_version_far_down_a_long_tree_is_in_sight(chrome: Chrome, serve: Any, tmp_path: Path) -> None:
+    with dvid.open(str(tmp_path / "store"), durability="relaxed") as library:
+        node = root = library.create_repo("long")["master"]
+        for number in range(230):
+            node.commit(f"step {number}")
+            node = node.branch(f"side {number}") if number % 50 == 7 else node.new_version()
+    chrome.get_log("browser")
+    page = Page(chrome, serve(tmp_path / "store", workers=1).url).open(f"?repo={root.uuid}&nodes={root.uuid}")
+    row = page.one(f'.pick[data-uuid="{root.uuid}"]')
+    tree = page.one(".tree")
+    assert tree.rect["y"] <= row.rect["y"] <= tree.rect["y"] + tree.rect["height"] - row.rect["height"]
+    assert len(page.all(".tree circle")) == len(page.all(".tree .pick")) == 231
+    assert len(page.all(".tree path")) == 230, "each version but the root has a line to its parent"
+    page.open(f"?repo={root.uuid}&nodes={node.uuid}")
+    page.until_text(".more", "Show all 231 versions")
+    page.one(".more").click()
+    page.wait(lambda: len(page.all(".tree .pick")) == 231)
+    assert page.complaints() == []
+
+
 def test_keys_and_values_are_shown_as_text(page: Page, sample: Sample) -> None:
     page.open(f"?repo={sample.root}&name=notes")
     page.wait(lambda: [e.text for e in page.all(".keys button")] == ["a/b c.json", "binary", "empty"])

@@ -142,6 +142,10 @@ function showRepo(repo) {
       el("div", { class: "content" }, instanceTable(repo), data)));
   const tree = main.querySelector(".tree");
   tree.scrollTop = scrolled;
+  const chosen = tree.querySelector(".node.first");
+  if (chosen && (chosen.offsetTop < tree.scrollTop || chosen.offsetTop + chosen.offsetHeight > tree.scrollTop + tree.clientHeight)) {
+    tree.scrollTop = chosen.offsetTop - tree.clientHeight / 3;
+  }
   open?.focus();
   showData(data, instance, nodes, kind);
 }

@@ -78,7 +78,7 @@ export class Versions {
 /** The tree as an element. `pick(uuid)` shows a node, `compare(uuid)` puts it beside the one shown. */
 export function versionTree(versions, [first, second], { pick, compare, comparable }) {
   const box = el("div", { class: "tree" });
-  let shown = FIRST_ROWS;
+  let shown = Math.max(FIRST_ROWS, versions.rows.indexOf(first) + 20, versions.rows.indexOf(second) + 20);
   const draw = () => {
     const rows = versions.rows.slice(0, shown);
     const list = el("ol", { class: "nodes", "aria-label": "Versions, newest first" },
