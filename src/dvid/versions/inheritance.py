@@ -18,8 +18,11 @@ _PATIENCE = 8  # versions of one key to step over before seeking past the rest
 class Inheritance:
     """The entries that are visible at one version, as one snapshot shows them."""
 
-    def __init__(self, snapshot: Snapshot, directory: Directory, lineage: Lineage, name: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, metadata: Snapshot, directory: Directory, lineage: Lineage, name: str
+    ) -> None:
         self.snapshot = snapshot
+        self._metadata = metadata  # the same, where repos and data are in one store
         self._directory = directory
         self._lineages = directory.lineages
         self._lineage = lineage
@@ -30,7 +33,7 @@ class Inheritance:
 
     def sees(self, version: int) -> bool:
         """True if `version` is this view's version or an ancestor of it."""
-        return self._lineages.sees(self.snapshot, self._lineage, version)
+        return self._lineages.sees(self._metadata, self._lineage, version)
 
     def _visible(self, entry: Entry) -> tuple[bytes, memoryview] | None:
         """The entry to read where `entry` is the newest that may be visible."""
@@ -60,11 +63,11 @@ class Inheritance:
             return heirs
         stem, of = key[:-4], self._lineages.of
         low, high = span
-        heads = [of(self.snapshot, layout.version_of(key))]
+        heads = [of(self._metadata, layout.version_of(key))]
         for entry in self.snapshot.scan(stem + layout.inverted(high), stem + layout.inverted(low) + b"\0"):
             version = layout.version_of(entry.key)
-            if self.sees(version) and not any(self._lineages.sees(self.snapshot, head, version) for head in heads):
-                heads.append(of(self.snapshot, version))
+            if self.sees(version) and not any(self._lineages.sees(self._metadata, head, version) for head in heads):
+                heads.append(of(self._metadata, version))
                 heirs.append(entry)
         return heirs
 
@@ -74,7 +77,7 @@ class Inheritance:
         try:
             return self._unseen[version]
         except KeyError:
-            span = self._lineage.unseen_by(self._lineages.of(self.snapshot, version))
+            span = self._lineage.unseen_by(self._lineages.of(self._metadata, version))
             self._unseen[version] = span
             return span
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,9 +15,13 @@ from dvid.versions import layout
 from dvid.versions.catalogue import MASTER
 from dvid.versions.envelope import expand, unseal
 from dvid.versions.records import InstanceRecord, NodeRecord, RepoRecord, decode
+from dvid.versions.repos import doomed_store
 
 BAD_DATA: Final = (msgspec.MsgspecError, UnicodeError, struct.error, ValueError, TypeError, LookupError)
 """What decoding damaged data raises."""
+
+Reader = Callable[["Inventory", bytes, memoryview], None]
+"""Takes in one entry of a table."""
 
 _STAMP_BYTES = 12
 
@@ -47,6 +51,7 @@ class Inventory:
     branches: dict[tuple[int, str], int] = field(default_factory=dict)
     names: dict[tuple[int, str], int] = field(default_factory=dict)
     doomed: set[int] = field(default_factory=set)
+    """Deleted instances whose data may still be there."""
     counters: dict[str, int] = field(default_factory=dict)
     owned: list[tuple[bytes, str, int]] = field(default_factory=list)
     """Keys that belong to a repo or node: (key, which, number)."""
@@ -167,12 +172,21 @@ class Inventory:
 
 
 def read_inventory(snapshot: Snapshot) -> Inventory:
-    """Read the system's tables."""
+    """Read the system's tables of the store that holds the records."""
+    return _read_system(snapshot, _READERS)
+
+
+def read_side_tables(snapshot: Snapshot) -> Inventory:
+    """Read what another store keeps beside the data of its instances: only `problems` and `entries` are filled."""
+    return _read_system(snapshot, _SIDE_READERS)
+
+
+def _read_system(snapshot: Snapshot, readers: Mapping[bytes, Reader]) -> Inventory:
     inventory = Inventory()
     for key, stored in snapshot.scan(layout.SYSTEM, layout.pack_u32(1)):
         inventory.entries += 1
         key = bytes(key)
-        read = _READERS.get(key[:5])
+        read = readers.get(key[:5])
         try:
             if read is None:
                 raise CorruptValue(f"there is no table {key[4:5].hex()}")
@@ -240,7 +254,18 @@ def _read_mutation(inventory: Inventory, key: bytes, stored: memoryview) -> None
     inventory.owned.append((key, "repo", layout.unpack_u32(key[5:])))
 
 
-def _read_doomed(inventory: Inventory, key: bytes, _: memoryview) -> None:
+def _read_epoch(_: Inventory, key: bytes, stored: memoryview) -> None:
+    _number(key, stored)
+    layout.unpack_u32(key[5:])
+
+
+def _read_membership(_: Inventory, key: bytes, stored: memoryview) -> None:
+    """Identity of the metadata store, in the other stores with their name behind it."""
+    bytes(unseal(key, stored).payload)[16:].decode()
+
+
+def _read_doomed(inventory: Inventory, key: bytes, stored: memoryview) -> None:
+    doomed_store(key, stored)
     inventory.doomed.add(layout.unpack_u32(key[5:]))
 
 
@@ -248,7 +273,7 @@ def _read_blob(_: Inventory, key: bytes, stored: memoryview) -> None:
     expand(unseal(key, stored), key)
 
 
-_READERS: Final[dict[bytes, Callable[[Inventory, bytes, memoryview], None]]] = {
+_READERS: Final[dict[bytes, Reader]] = {
     layout.STAMP: _read_stamp,
     layout.REPO_STAMP: _read_stamp,
     layout.COUNTER: _read_counter,
@@ -262,6 +287,14 @@ _READERS: Final[dict[bytes, Callable[[Inventory, bytes, memoryview], None]]] = {
     layout.REPO_LOG: _read_log,
     layout.NODE_LOG: _read_log,
     layout.MUTATION: _read_mutation,
+    layout.EPOCH: _read_epoch,
     layout.DOOMED: _read_doomed,
+    layout.IDENTITY: _read_membership,
     layout.BLOB: _read_blob,
+}
+_SIDE_READERS: Final[dict[bytes, Reader]] = {
+    layout.STAMP: _read_stamp,
+    layout.REPO_STAMP: _read_stamp,
+    layout.EPOCH: _read_epoch,
+    layout.OWNER: _read_membership,
 }

@@ -6,6 +6,9 @@
 `instance` and `version` are 4 bytes, big-endian; an instance number is never 0. The version is stored inverted
 (2^32 - 1 - version), so that at one key the newest version comes first and a read at version V is one seek to
 (key, V) and onwards to the first ancestor of V.
+
+Of the type-specific keys of one table none may begin another, or scans would give them in another order than their
+own: they are all equally long, or `text_key`s.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import struct
 from typing import Final
 
 from dvid.errors import BadRequest
-from dvid.geometry import Zyx
+from dvid.geometry import BlockRange, Zyx
 
 VERSION_BYTES: Final = 4
 NEWEST: Final = 2**32 - 1
@@ -60,7 +63,9 @@ REPO_LOG: Final = _system(b"L")  # + repo + number -> line
 NODE_LOG: Final = _system(b"l")  # + version + number -> line
 MUTATION: Final = _system(b"M")  # + repo -> the last mutation id of the repo
 EPOCH: Final = _system(b"E")  # + instance -> how often an admin has written to it at a committed node
-DOOMED: Final = _system(b"X")  # + instance -> nothing: its data waits to be removed
+DOOMED: Final = _system(b"X")  # + instance -> its store, or nothing: its data waits to be removed
+IDENTITY: Final = _system(b"D")  # a random name of the metadata store, where there are other stores
+OWNER: Final = _system(b"O")  # of another store: identity of its metadata store + its name there
 BLOB: Final = _system(b"b")  # + FNV-128 -> content: the server's blob store
 
 
@@ -102,6 +107,18 @@ def block_key(block_zyx: Zyx) -> bytes:
     """A block's coordinates as 12 bytes that sort in z, y, x order, negative ones first."""
     z, y, x = block_zyx
     return _block.pack(z + 2**31, y + 2**31, x + 2**31)
+
+
+def block_keys(blocks: BlockRange) -> list[bytes]:
+    """The `block_key` of each block of a range, in their order."""
+    pack, zero = _block.pack, 2**31
+    (z0, y0, x0), (z1, y1, x1) = blocks.start_zyx, blocks.stop_zyx
+    return [
+        pack(z, y, x)
+        for z in range(z0 + zero, z1 + zero)
+        for y in range(y0 + zero, y1 + zero)
+        for x in range(x0 + zero, x1 + zero)
+    ]
 
 
 def block_of(key: bytes | memoryview) -> Zyx:

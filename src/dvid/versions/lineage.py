@@ -110,6 +110,8 @@ class Lineages:
             return True
         chain = self._chains.get(version)
         if chain is None:
+            if version > lineage.version:  # and perhaps newer than the snapshot: data may be of another store
+                return False
             chain = read_node(snapshot, version).chain
             if version <= self._committed:
                 if len(self._chains) > 10 * _MOST_KEPT:

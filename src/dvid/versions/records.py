@@ -70,6 +70,8 @@ class InstanceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: dict[str, str] | None = None
     syncs: tuple[str, ...] = ()
     """Names of the instances it is kept in step with."""
+    store: str = ""
+    """Name of the store that holds its data; "" is the one that holds this record, too."""
     settings: dict[str, Any] = {}
     """What the datatype keeps: see its own configuration type."""
 

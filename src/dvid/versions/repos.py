@@ -27,7 +27,11 @@ from dvid.versions.catalogue import (
 from dvid.versions.envelope import seal, unseal
 from dvid.versions.lineage import Lineages, read_node
 from dvid.versions.records import InstanceRecord, NodeRecord, RepoRecord, encode, now
+from dvid.versions.stores import Choice
 from dvid.versions.view import timestamp
+
+SWEPT_AT_ONCE = 5_000
+"""Entries of deleted instances that one transaction removes."""
 
 _UUID = re.compile(r"[0-9a-f]{32}")
 
@@ -89,7 +93,7 @@ def delete_repo(transaction: Transaction, repo: RepoRecord, passcode: str) -> No
     _check_passcode(repo, passcode)
     for instance in list_instances(transaction, repo.number):
         delete_instance(transaction, instance)
-    for node in list_nodes(transaction, repo):
+    for node in list(list_nodes(transaction, repo)):  # all of them first: they are found through what is removed here
         version = layout.pack_u32(node.version)
         transaction.delete(layout.NODE + version)
         transaction.delete(layout.UUID + node.uuid.encode())
@@ -386,8 +390,11 @@ def create_instance(
     compression: str = "lz4",
     versioned: bool = True,
     tags: Mapping[str, str] | None = None,
+    choose: Choice | None = None,
 ) -> InstanceRecord:
     """Make a data instance, on an open node of a repo. It can then be used at every node of the repo.
+
+    `choose` names the store that holds its data, for good; without it, it is the metadata store.
 
     Raises:
         LockedNode: the node is committed.
@@ -398,11 +405,15 @@ def create_instance(
         raise LockedNode(f"node {node.uuid} is committed: make data instances on an open node")
     if transaction.get(key) is not None:
         raise BadRequest(f"the repo has a data instance named {name!r} already")
+    data_uuid = uuids.uuid4().hex
+    store = ""
+    if choose is not None:
+        store = choose(name=name, typename=typename, root_uuid=node.uuid, data_uuid=data_uuid, tags=tags)
     record = InstanceRecord(
         number=_next(transaction, "instance"),
         name=name,
         typename=typename,
-        data_uuid=uuids.uuid4().hex,
+        data_uuid=data_uuid,
         repo=node.repo,
         created_version=node.version,
         created_uuid=node.uuid,
@@ -410,6 +421,7 @@ def create_instance(
         versioned=versioned,
         tags=None if tags is None else dict(tags),
         settings=dict(settings),
+        store=store,
     )
     _put(transaction, layout.INSTANCE + layout.pack_u32(record.number), record)
     put_number(transaction, key, record.number)
@@ -458,7 +470,8 @@ def delete_instance(transaction: Transaction, instance: InstanceRecord) -> None:
     """Remove an instance: it is gone at once, its data when `sweep` comes by."""
     transaction.delete(name_key(instance.repo, instance.name))
     transaction.delete(layout.INSTANCE + layout.pack_u32(instance.number))
-    transaction.put(layout.DOOMED + layout.pack_u32(instance.number), b"")
+    mark = layout.DOOMED + layout.pack_u32(instance.number)
+    transaction.put(mark, seal(mark, instance.store.encode()) if instance.store else b"")
     for other in list_instances(transaction, instance.repo):
         if instance.name in other.syncs:
             change_instance(transaction, other, syncs=tuple(sync for sync in other.syncs if sync != instance.name))
@@ -478,18 +491,39 @@ def sync_instance(transaction: Transaction, instance: InstanceRecord, names: Seq
     change_instance(transaction, instance, syncs=tuple(dict.fromkeys((*before, *names))))
 
 
-def sweep(transaction: Transaction, limit: int = 5_000) -> int:
-    """Remove data of deleted instances, at most `limit` entries; how many were removed. 0: there is no more."""
-    doomed = next(iter(transaction.scan(layout.DOOMED, layout.after(layout.DOOMED))), None)
-    if doomed is None:
+def doomed(snapshot: Snapshot) -> Iterator[tuple[int, str]]:
+    """The deleted instances whose data is still there: their numbers, and the stores that hold it."""
+    for key, stored in snapshot.scan(layout.DOOMED, layout.after(layout.DOOMED)):
+        yield layout.unpack_u32(key[-4:]), doomed_store(key, stored)
+
+
+def doomed_store(key: bytes, stored: memoryview) -> str:
+    """What an entry of the deleted instances says of the store."""
+    return bytes(unseal(key, stored).payload).decode() if len(stored) else ""
+
+
+def sweep(transaction: Transaction, limit: int = SWEPT_AT_ONCE) -> int:
+    """Remove data of instances deleted from this store, at most `limit` entries; how many. 0: there is no more."""
+    instance = next((number for number, store in doomed(transaction) if not store), None)
+    if instance is None:
         return 0
-    key = bytes(doomed.key)
-    instance = key[-4:]
-    removed = transaction.delete_range(instance, layout.after(instance), limit)
+    removed = erase(transaction, instance, limit)
     if removed < limit:
-        transaction.delete(key)
+        forget(transaction, instance)
         removed += 1
     return removed
+
+
+def erase(transaction: Transaction, instance: int, limit: int = SWEPT_AT_ONCE) -> int:
+    """Remove data of an instance, at most `limit` entries; how many: fewer than `limit` if that was all."""
+    prefix = layout.pack_u32(instance)
+    transaction.delete(layout.EPOCH + prefix)
+    return transaction.delete_range(prefix, layout.after(prefix), limit)
+
+
+def forget(transaction: Transaction, instance: int) -> None:
+    """Note that all data of a deleted instance is gone."""
+    transaction.delete(layout.DOOMED + layout.pack_u32(instance))
 
 
 # ---- helpers ------------------------------------------------------------------------------------

@@ -38,11 +38,17 @@ def resolve(
         app: with which program, for the mutation log.
 
     Raises:
-        BadRequest: as `repos.merge`, or no instance is given.
+        BadRequest: as `repos.merge`, or no instance is given, or the data of one is in another store than its record.
         MergeConflict: a parent is in conflict itself.
     """
     if not instances:
         raise BadRequest("name at least one data instance whose conflicts are to be resolved")
+    elsewhere = [instance.name for instance in instances if instance.store]
+    if elsewhere:
+        raise BadRequest(
+            f"conflicts of {', '.join(map(repr, elsewhere))} cannot be resolved in one step with the merge: the data is "
+            "in a store of its own; merge without resolving, and write the keys in conflict anew"
+        )
     child = repos.merge(transaction, directory.lineages, parents, note=note)
     node = directory.version(transaction, child.version)
     pasts = [directory.version(transaction, parent.version) for parent in parents]

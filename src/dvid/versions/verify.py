@@ -7,7 +7,8 @@ can use freed room again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -17,8 +18,9 @@ from dvid.storage.protocol import MAX_KEY, Snapshot, Store
 from dvid.versions import layout
 from dvid.versions.catalogue import stamp_of
 from dvid.versions.envelope import Format, Value, expand, unseal
-from dvid.versions.inventory import BAD_DATA, Inventory, Problem, read_inventory
+from dvid.versions.inventory import BAD_DATA, Inventory, Problem, read_inventory, read_side_tables
 from dvid.versions.records import InstanceRecord
+from dvid.versions.stores import check_metadata
 from dvid.versions.view import blob_reference
 
 STRETCH_SECONDS = 2.0
@@ -35,39 +37,96 @@ def check_expands(_: InstanceRecord, __: bytes, ___: bytes, value: Value) -> Non
 
 
 def verify(
-    store: Store, check_content: ContentCheck = check_expands, progress: Callable[[int], None] | None = None
+    store: Store,
+    check_content: ContentCheck = check_expands,
+    progress: Callable[[int], None] | None = None,
+    others: Mapping[str, Store] | None = None,
 ) -> Iterator[Problem]:
     """Read everything; what is wrong, as it is found.
 
     Args:
-        store: to read.
+        store: to read: the one with the records of repos, nodes and instances.
         check_content: checks the values of instances.
         progress: hears how many more entries were read.
+        others: the other stores that hold data of instances, by name. Instances in further ones are problems.
+
+    Raises:
+        StoreUnusable: the records are in another store.
     """
-    known = b""
-    inventory: Inventory | None = None
-    position = layout.pack_u32(1)
-    while True:
-        with store.snapshot() as snapshot:
-            stamp = stamp_of(snapshot)
-            if inventory is None or stamp != known:
-                first = inventory is None
-                inventory, known = read_inventory(snapshot), stamp
-                if first:
-                    yield from inventory.problems
-                    yield from inventory.contradictions()
-                    if progress is not None:
-                        progress(inventory.entries)
-            following = yield from _stretch(snapshot, position, inventory, check_content, progress)
-        if following is None:
+    check_metadata(store)
+    others = others or {}
+    records = _Records(store)
+    with store.snapshot() as snapshot:
+        inventory = records.of(snapshot)
+    yield from inventory.problems
+    yield from inventory.contradictions()
+    for number, instance in inventory.instances.items():
+        if instance.store and instance.store not in others:
+            what = f"its data is in the store {instance.store!r}, which was not read"
+            yield Problem(layout.INSTANCE + layout.pack_u32(number), what, instance.name)
+    if progress is not None:
+        progress(inventory.entries)
+    yield from _verify_data(records, "", store, check_content, progress)
+    for name, other in others.items():
+        with other.snapshot() as snapshot:
+            tables = read_side_tables(snapshot)
+        yield from tables.problems
+        if progress is not None:
+            progress(tables.entries)
+        yield from _verify_data(records, name, other, check_content, progress)
+
+
+class _Records:
+    """The records of a store that is changed meanwhile."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: tuple[bytes, Inventory] | None = None
+
+    def of(self, snapshot: Snapshot) -> Inventory:
+        """The records that a snapshot shows. An instance that is gone since the last time counts as deleted."""
+        stamp = stamp_of(snapshot)
+        if self._known is None or self._known[0] != stamp:
+            inventory = read_inventory(snapshot)
+            if self._known is not None:
+                before = self._known[1]
+                inventory.doomed |= (before.doomed | before.instances.keys()) - inventory.instances.keys()
+            self._known = stamp, inventory
+        return self._known[1]
+
+    @contextmanager
+    def beside(self, other: Store) -> Iterator[tuple[Snapshot, Inventory]]:
+        """A snapshot of another store, or of this one, and the records that go with it."""
+        if other is self._store:
+            with other.snapshot() as snapshot:
+                yield snapshot, self.of(snapshot)
             return
-        position = following
+        with self._store.snapshot() as before:  # what is deleted next counts as deleted, not as unknown
+            self.of(before)
+        with other.snapshot() as snapshot:
+            with self._store.snapshot() as after:  # and what was made just before is known
+                inventory = self.of(after)
+            yield snapshot, inventory
+
+
+def _verify_data(
+    records: _Records,
+    name: str,
+    store: Store,
+    check_content: ContentCheck,
+    progress: Callable[[int], None] | None,
+) -> Iterator[Problem]:
+    position: bytes | None = layout.pack_u32(1)
+    while position is not None:
+        with records.beside(store) as (snapshot, inventory):
+            position = yield from _stretch(snapshot, position, inventory, name, check_content, progress)
 
 
 def _stretch(
     snapshot: Snapshot,
     position: bytes,
     inventory: Inventory,
+    store: str,
     check_content: ContentCheck,
     progress: Callable[[int], None] | None,
 ) -> Generator[Problem, None, bytes | None]:
@@ -84,7 +143,7 @@ def _stretch(
         if entry is None:
             break
         key = bytes(entry.key)
-        problem = _check_entry(inventory, key, entry.value, check_content)
+        problem = _check_entry(inventory, store, key, entry.value, check_content)
         if problem is not None:
             yield problem
         count += 1
@@ -110,7 +169,9 @@ class _Place:
     version: int | None
 
 
-def _check_entry(inventory: Inventory, key: bytes, stored: memoryview, check_content: ContentCheck) -> Problem | None:
+def _check_entry(
+    inventory: Inventory, store: str, key: bytes, stored: memoryview, check_content: ContentCheck
+) -> Problem | None:
     if len(key) < 5:
         return Problem(key, f"a key of {len(key)} bytes is not of any table")
     number = layout.unpack_u32(key[:4])
@@ -119,6 +180,10 @@ def _check_entry(inventory: Inventory, key: bytes, stored: memoryview, check_con
     instance = inventory.instances.get(number)
     if instance is None:
         return Problem(key, f"data of instance number {number}, which does not exist")
+    if instance.store != store:
+        return Problem(
+            key, f"data of an instance whose store is {instance.store!r}, in the store {store!r}", instance.name
+        )
     uuid = ""
     try:
         place = _place(instance, key)
@@ -142,8 +207,8 @@ def _check_entry(inventory: Inventory, key: bytes, stored: memoryview, check_con
 def _place(instance: InstanceRecord, key: bytes) -> _Place:
     table, own = key[4:5], key[5:]
     if table == layout.EVENTS:
-        if len(own) != 12:
-            raise CorruptValue(f"the key of an event has {len(own)} bytes after its table, not 12")
+        if len(own) not in (12, 16):
+            raise CorruptValue(f"the key of an event has {len(own)} bytes after its table, not 12 or 16")
         return _Place(instance, table, own[4:], layout.unpack_u32(own[:4]))
     if table == layout.BLOBS:
         return _Place(instance, table, own, None)

@@ -18,6 +18,7 @@ from dvid.versions.envelope import HEADER_BYTES, Batch, Format, Value, seal, uns
 from dvid.versions.inheritance import Inheritance
 from dvid.versions.records import InstanceRecord, now
 from dvid.versions.sieve import Sieve
+from dvid.versions.stores import Snapshots, absent
 
 FIRST_MUTATION = 1_000_000_000
 """Mutation ids of a repo count from here, as in the reference server."""
@@ -41,25 +42,42 @@ class Conflict(NamedTuple):
 class View(Inheritance):
     """What one instance holds at one version, as one snapshot shows it. Not shared between threads."""
 
-    def __init__(self, snapshot: Snapshot, directory: Directory, node: Node, instance: InstanceRecord) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        directory: Directory,
+        node: Node,
+        instance: InstanceRecord,
+        snapshots: Snapshots | None = None,
+    ) -> None:
+        """`snapshot` is of the store that holds the instance's data; `snapshots` are those of all, if there are several."""
+        metadata = snapshot if snapshots is None else snapshots.metadata
         if instance.versioned:
             lineage = node.lineage
         else:  # all nodes of the repo share the root's values
-            root = directory.repo(snapshot, instance.repo).root_version
-            lineage = directory.lineages.of(snapshot, root)
-        super().__init__(snapshot, directory, lineage, instance.name)
+            root = directory.repo(metadata, instance.repo).root_version
+            lineage = directory.lineages.of(metadata, root)
+        super().__init__(snapshot, metadata, directory, lineage, instance.name)
+        self._snapshots = snapshots
         self.instance = instance
         self.node = node.record
         self._node = node
 
     def sibling(self, name: str) -> View:
-        """Another instance of the same repo at the same node, in the same snapshot.
+        """Another instance of the same repo at the same node, in the same snapshot where it is in the same store.
 
         Raises:
             UnknownInstance: the repo has none of that name.
+            StoreAbsent: its data is in a store that is not open.
         """
-        other = self._directory.instance(self.snapshot, self.instance.repo, name)
-        return View(self.snapshot, self._directory, self._node, other)
+        other = self._directory.instance(self._metadata, self.instance.repo, name)
+        if other.store == self.instance.store:
+            snapshot = self.snapshot
+        elif self._snapshots is not None:
+            snapshot = self._snapshots.of(other)
+        else:
+            raise absent(other)
+        return View(snapshot, self._directory, self._node, other, self._snapshots)
 
     def at(self, selector: str) -> View:
         """The same instance at another node.
@@ -67,14 +85,15 @@ class View(Inheritance):
         Raises:
             UnknownNode: nothing in this repo has that name.
         """
-        node = self._directory.node(self.snapshot, selector)
+        node = self._directory.node(self._metadata, selector)
         if node.record.repo != self.instance.repo:
             raise UnknownNode(f"{selector!r} is a node of another repo")
-        return View(self.snapshot, self._directory, node, self.instance)
+        return View(self.snapshot, self._directory, node, self.instance, self._snapshots)
 
     def version(self, version: int) -> View:
         """The same instance at the node with that version number."""
-        return View(self.snapshot, self._directory, self._directory.version(self.snapshot, version), self.instance)
+        node = self._directory.version(self._metadata, version)
+        return View(self.snapshot, self._directory, node, self.instance, self._snapshots)
 
     def key(self, table: bytes, key: bytes) -> bytes:
         """The stored key of `key` at this version."""
@@ -309,8 +328,11 @@ class Edit(View):
         user: str = "",
         app: str = "",
         unlocked: bool = False,
+        snapshots: Snapshots | None = None,
+        mutation: int | None = None,
     ) -> None:
-        super().__init__(transaction, directory, node, instance)
+        """`transaction` is of the store that holds the instance's data; `mutation` is an id to use, instead of the next."""
+        super().__init__(transaction, directory, node, instance, snapshots)
         locked = instance.versioned and node.record.locked
         if locked and not unlocked:
             raise LockedNode(
@@ -319,6 +341,7 @@ class Edit(View):
         if locked:
             put_number(transaction, self._epoch_key(), self.epoch() + 1)
         self._user, self._app = user, app
+        self._mutation, self._logged = mutation, 0
 
     def put(self, table: bytes, key: bytes, payload: Buffer, form: Format = Format.RAW) -> None:
         """Store a payload, already encoded as `form`, at this version."""
@@ -356,10 +379,9 @@ class Edit(View):
 
     def log(self, action: str, *events: Mapping[str, Any]) -> int:
         """Add events to the mutation log of this version; the mutation id they share, unique in the repo."""
-        counter = layout.MUTATION + layout.pack_u32(self.instance.repo)
-        last = read_number(self.snapshot, counter)
-        mutation = FIRST_MUTATION if last is None else last + 1
-        put_number(self.snapshot, counter, mutation)
+        mutation = self._mutation
+        if mutation is None:
+            mutation = next_mutation(self.snapshot, self.instance.repo)
         common: dict[str, Any] = {"UUID": self.node.uuid, "MutationID": mutation, "Timestamp": now()}
         if self._user:
             common["User"] = self._user
@@ -367,6 +389,9 @@ class Edit(View):
             common["App"] = self._app
         lines = _json_lines.encode_lines([{"Action": action, **event, **common} for event in events])
         key = self._events_prefix() + layout.pack_u64(mutation)
+        if self._mutation is not None and self._logged:  # it has this id already
+            key += layout.pack_u32(self._logged)
+        self._logged += 1
         self.snapshot.put(key, seal(key, lines))
         return mutation
 
@@ -376,6 +401,15 @@ class Edit(View):
         key = layout.table_prefix(self.instance.number, layout.BLOBS) + reference.encode()
         self.snapshot.put(key, seal(key, content))
         return reference
+
+
+def next_mutation(transaction: Transaction, repo: int) -> int:
+    """A mutation id that the repo has not used, and never will again. The transaction is of the metadata store."""
+    counter = layout.MUTATION + layout.pack_u32(repo)
+    last = read_number(transaction, counter)
+    mutation = FIRST_MUTATION if last is None else last + 1
+    put_number(transaction, counter, mutation)
+    return mutation
 
 
 def blob_reference(content: bytes) -> str:
