@@ -2,6 +2,8 @@
 
 import { choice, copyButton, el, number, shortUuid } from "./dom.js";
 import { nodePath } from "./api.js";
+import { listen } from "./gestures.js";
+import { drawCross, drawScaleBar } from "./marks.js";
 import { AXES, PLANES, TILE, Tiles, countDifferences, differencePicture, extentsOf, picture, usefulRange, valueAt } from "./volume.js";
 
 const MOST_ACROSS = 2048; // voxels in view, along either side
@@ -14,15 +16,15 @@ const COLOURS = { a: "#5cadff", b: "#ff9a5c" };
  * nodes: [{uuid, note, info}], one or two, with the instance's info at each. state: what the address says.
  * changed(state, large): told when it shows something else; `large` for what deserves an entry in the history.
  */
-export function sliceViewer({ nodes, name, kind, state, changed, origin }) {
+export function sliceViewer({ nodes, name, kind, state, changed }) {
   const extents = extentsOf(nodes.map((node) => node.info));
   if (!extents) return el("p", { class: "hint" }, "Nothing is stored here yet, at this version.");
-  return new Viewer(nodes, name, kind, extents, state, changed, origin).element;
+  return new Viewer(nodes, name, kind, extents, state, changed).element;
 }
 
 class Viewer {
-  constructor(nodes, name, kind, extents, state, changed, origin) {
-    Object.assign(this, { nodes, name, kind, extents, changed, origin });
+  constructor(nodes, name, kind, extents, state, changed) {
+    Object.assign(this, { nodes, name, kind, extents, changed });
     const size = nodes[0].info.Extended.VoxelSize.map(Number);
     this.aspect = size.map((edge) => edge / Math.min(...size));
     this.voxelSize = size;
@@ -112,7 +114,7 @@ class Viewer {
         ? `Difference of ${shortUuid(of[0].uuid)} and ${shortUuid(of[1].uuid)}`
         : `${this.name} at version ${shortUuid(of[0].uuid)}`;
       const canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": `${label}: arrows move, plus and minus zoom, page keys change the slice` });
-      this.listen(canvas);
+      listen(canvas, this);
       const error = el("p", { class: "error", role: "alert", hidden: true });
       const caption = of.length === 2
         ? [el("b", { class: "badge a" }, "A"), el("code", {}, shortUuid(of[0].uuid)), " against ", el("b", { class: "badge b" }, "B"),
@@ -208,55 +210,6 @@ class Viewer {
     return [this.at[u] + (x - width / 2) / sx, this.at[v] + (y - height / 2) / sy];
   }
 
-  listen(canvas) {
-    const touching = new Map();
-    const place = (event) => {
-      const { left, top } = canvas.getBoundingClientRect();
-      return [event.clientX - left, event.clientY - top];
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      touching.set(event.pointerId, place(event));
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const [x, y] = place(event);
-      const before = touching.get(event.pointerId);
-      if (before) {
-        const other = [...touching].find(([id]) => id !== event.pointerId)?.[1];
-        touching.set(event.pointerId, [x, y]);
-        if (other) {
-          const far = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]) || 1;
-          this.zoomBy(far([x, y], other) / far(before, other), [(x + other[0]) / 2, (y + other[1]) / 2]);
-        } else {
-          this.move(before[0] - x, before[1] - y);
-        }
-      }
-      this.point(this.voxelAt(x, y).map(Math.floor));
-    });
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => touching.delete(event.pointerId));
-    canvas.addEventListener("pointerleave", () => this.point(null));
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const turn = event.deltaY || event.deltaX; // with Shift, browsers turn the wheel sideways
-      if (event.shiftKey) this.goTo(this.slice + Math.sign(turn));
-      else this.zoomBy(Math.exp(-clamp(turn, -200, 200) / 400), place(event));
-    }, { passive: false });
-    canvas.addEventListener("keydown", (event) => {
-      const keys = {
-        ArrowLeft: () => this.move(-40, 0), ArrowRight: () => this.move(40, 0),
-        ArrowUp: () => this.move(0, -40), ArrowDown: () => this.move(0, 40),
-        "+": () => this.zoomBy(1.5), "=": () => this.zoomBy(1.5), "-": () => this.zoomBy(1 / 1.5),
-        PageUp: () => this.goTo(this.slice - 1), PageDown: () => this.goTo(this.slice + 1),
-        0: () => { this.fit(); this.report(); },
-      };
-      const act = keys[event.key];
-      if (act && !event.ctrlKey && !event.metaKey && !event.altKey) {
-        event.preventDefault();
-        act();
-      }
-    });
-  }
-
   point(voxel) {
     this.cursor = voxel;
     this.draw();
@@ -337,8 +290,12 @@ class Viewer {
       const [right, bottom] = [Math.round((drawn[0].left + drawn[0].width - left) * sx), Math.round((drawn[0].top + drawn[0].height - top) * sy)];
       context.drawImage(image, x, y, right - x, bottom - y);
     }
-    this.drawCursor(context, canvas, of, ratio, [left, top]);
-    this.drawScaleBar(context, canvas, ratio);
+    if (this.cursor) {
+      const middle = [(this.cursor[0] + 0.5 - left) * sx, (this.cursor[1] + 0.5 - top) * sy];
+      drawCross(context, middle, Math.max(sx, sy), of[0] === this.nodes[0] ? COLOURS.a : COLOURS.b, ratio);
+    }
+    const [u] = this.axes;
+    drawScaleBar(context, this.voxelSize[u] / this.scale[0], this.units[u] ?? "", ratio);
     const message = of.map((node) => this.tiles.errors.get(node.uuid)).find(Boolean);
     error.hidden = !message;
     if (message) error.textContent = message;
@@ -353,39 +310,6 @@ class Viewer {
       this.pictures.get(tiles[0]).set(tiles[1], image);
     }
     return image;
-  }
-
-  drawCursor(context, canvas, of, ratio, [left, top]) {
-    if (!this.cursor) return;
-    const [sx, sy] = this.scale.map((scale) => scale * ratio);
-    const x = (this.cursor[0] + 0.5 - left) * sx;
-    const y = (this.cursor[1] + 0.5 - top) * sy;
-    context.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      context.moveTo(x + dx * (sx / 2 + 4 * ratio), y + dy * (sy / 2 + 4 * ratio));
-      context.lineTo(x + dx * (sx / 2 + 13 * ratio), y + dy * (sy / 2 + 13 * ratio));
-    }
-    for (const [colour, width] of [["#000c", 4], [of[0] === this.nodes[0] ? COLOURS.a : COLOURS.b, 2]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = width * ratio;
-      context.stroke();
-    }
-  }
-
-  drawScaleBar(context, canvas, ratio) {
-    const [u] = this.axes;
-    const perPixel = this.voxelSize[u] / this.scale[0]; // world units in a CSS pixel
-    const most = perPixel * 140;
-    const power = 10 ** Math.floor(Math.log10(most));
-    const length = [5, 2, 1].map((step) => step * power).find((one) => one <= most) ?? power;
-    const width = (length / perPixel) * ratio;
-    const [x, y] = [12 * ratio, canvas.height - 14 * ratio];
-    context.fillStyle = "#000a";
-    context.fillRect(x - 6 * ratio, y - 20 * ratio, Math.max(width, 48 * ratio) + 12 * ratio, 28 * ratio);
-    context.fillStyle = "#fff";
-    context.fillRect(x, y, width, 3 * ratio);
-    context.font = `${12 * ratio}px system-ui, sans-serif`;
-    context.fillText(inUnits(length, this.units[u] ?? ""), x, y - 6 * ratio);
   }
 
   // ---- what is told -------------------------------------------------------------------------
@@ -454,10 +378,3 @@ class Viewer {
 }
 
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
-
-function inUnits(length, units) {
-  const nano = /^(nano|nm)/i.test(units);
-  if (nano && length >= 1e6) return `${length / 1e6} mm`;
-  if (nano && length >= 1000) return `${length / 1000} µm`;
-  return `${Number(length.toPrecision(3))} ${nano ? "nm" : units}`;
-}
