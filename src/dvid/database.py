@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
+from dvid.config import Config
+from dvid.datatypes.base import new_instance
+from dvid.errors import ConfigError
 from dvid.storage import open_store
 from dvid.storage.protocol import Snapshot, Store, Transaction
-from dvid.versions.catalogue import Catalogue, Directory
-from dvid.versions.repos import sweep
-from dvid.versions.view import Edit, View
+from dvid.versions import repos
+from dvid.versions.catalogue import Catalogue, Directory, Node, read_instance
+from dvid.versions.records import InstanceRecord
+from dvid.versions.stores import Choice, Snapshots, absent, check_metadata, join, store_of
+from dvid.versions.view import Edit, View, next_mutation
 
 T = TypeVar("T")
 
@@ -37,6 +43,8 @@ class Viewing:
                 directory = self._catalogue.at(snapshot)
                 node = directory.node(snapshot, self._selector)
                 instance = directory.instance(snapshot, node.record.repo, self._name)
+                if instance.store:
+                    raise absent(instance)
                 self._view = View(snapshot, directory, node, instance)
             except BaseException:
                 self.close()
@@ -58,12 +66,105 @@ class Viewing:
         self.close()
 
 
-class Database:
-    """An open store, with its metadata at hand. Safe for use by many threads."""
+class ViewingStores(Viewing):
+    """A view of a database of several stores, for as long as it is open."""
 
-    def __init__(self, store: Store) -> None:
+    __slots__ = ("_others", "_stack")
+
+    def __init__(
+        self, store: Store, catalogue: Catalogue, selector: str, name: str, others: Mapping[str, Store]
+    ) -> None:
+        super().__init__(store, catalogue, selector, name)
+        self._others = others
+        self._stack: ExitStack | None = None
+
+    def open(self) -> View:
+        """The view; its snapshots stay open until `close`."""
+        while self._view is None:
+            self._stack = stack = ExitStack()
+            try:
+                self._view = self._agreed(stack)
+            except BaseException:
+                self.close()
+                raise
+            if self._view is None:
+                stack.close()
+        return self._view
+
+    def _agreed(self, stack: ExitStack) -> View | None:
+        """The view; None if node or instance have changed before both stores were seen.
+
+        Data and metadata must belong together: data of before a commit would be taken for what is committed.
+        """
+        metadata = stack.enter_context(self._store.snapshot())
+        directory, node, instance = self._find(metadata)
+        own = None
+        if instance.store:
+            own = instance.store, stack.enter_context(store_of(self._others, instance).snapshot())
+            metadata = stack.enter_context(self._store.snapshot())
+            directory, now, same = self._find(metadata)
+            if (same.number, now.record.version, now.record.locked) != (
+                instance.number,
+                node.record.version,
+                node.record.locked,
+            ):
+                return None
+            node, instance = now, same
+        snapshots = Snapshots(metadata, self._others, stack, own=own, check=self._still_there)
+        return View(metadata if own is None else own[1], directory, node, instance, snapshots)
+
+    def _find(self, metadata: Snapshot) -> tuple[Directory, Node, InstanceRecord]:
+        directory = self._catalogue.at(metadata)
+        node = directory.node(metadata, self._selector)
+        return directory, node, directory.instance(metadata, node.record.repo, self._name)
+
+    def _still_there(self, instance: InstanceRecord) -> None:
+        with self._store.snapshot() as snapshot:
+            read_instance(snapshot, instance.number)
+
+    def close(self) -> None:
+        """Let go of the snapshots; of no effect the second time."""
+        stack, self._stack, self._view = self._stack, None, None
+        if stack is not None:
+            stack.close()
+
+
+class _Elsewhere(Exception):
+    """The instance's data is in another store than was thought: the one named."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(store)
         self.store = store
+
+
+class Database:
+    """Open stores, with their metadata at hand. Safe for use by many threads.
+
+    Args:
+        store: holds repos, nodes and instances, and the data of all instances that have no other store.
+        others: more stores for data, by name.
+        choose: names the store of a new instance; without it, that is `store`.
+        read_only: nothing can be written to the stores.
+
+    Raises:
+        StoreUnusable: the stores do not belong together.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        others: Mapping[str, Store] | None = None,
+        choose: Choice | None = None,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        self.store = store
+        self.others = dict(sorted((others or {}).items()))
+        self._choose = choose
         self._catalogue = Catalogue()
+        check_metadata(store)
+        if self.others:
+            join(store, self.others, read_only=read_only)
 
     @classmethod
     def open(
@@ -79,11 +180,53 @@ class Database:
         Raises:
             StoreUnusable: the directory holds something else, or cannot be used.
         """
-        return cls(open_store(path, durability=durability, read_only=read_only, max_size=max_size))
+        with ExitStack() as stack:
+            store = open_store(path, durability=durability, read_only=read_only, max_size=max_size)
+            stack.callback(store.close)
+            database = cls(store, read_only=read_only)
+            stack.pop_all()
+        return database
+
+    @classmethod
+    def from_config(cls, config: Config, *, read_only: bool | None = None) -> Self:
+        """Open the stores of a configuration; `read_only` goes before what it says.
+
+        Raises:
+            StoreUnusable: one cannot be used, or they do not belong together.
+            ConfigError: data would outlive a power cut that its repo does not.
+        """
+        metadata = config.metadata_store
+        read_only = config.server.read_only if read_only is None else read_only
+
+        def choose(**instance: Any) -> str:
+            name = config.store_of(**instance).name
+            return "" if name == metadata.name else name
+
+        with ExitStack() as stack:
+            opened: dict[str, Store] = {}
+            for store in config.stores:
+                if store.durability == "durable" and metadata.durability != "durable":
+                    raise ConfigError(
+                        f"store.{metadata.name}.durability = {metadata.durability!r}: expected 'durable', since "
+                        f"store {store.name!r} is: data would be kept whose repos and versions are lost"
+                    )
+                opened[store.name] = open_store(
+                    store.path,
+                    durability=store.durability,  # type: ignore[arg-type]  # the configuration allows these two
+                    max_size=store.max_size,
+                    read_only=read_only,
+                )
+                stack.callback(opened[store.name].close)
+            main = opened.pop(metadata.name)
+            database = cls(main, opened, choose if opened else None, read_only=read_only)
+            stack.pop_all()
+        return database
 
     def close(self) -> None:
-        """Let go of the store."""
-        self.store.close()
+        """Let go of the stores."""
+        with ExitStack() as stack:
+            for store in (self.store, *self.others.values()):
+                stack.callback(store.close)
 
     def __enter__(self) -> Self:
         return self
@@ -95,12 +238,19 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[tuple[Snapshot, Directory]]:
-        """One state of the store and its directory."""
+        """One state of the metadata, and its directory."""
         with self.store.snapshot() as snapshot:
             yield snapshot, self._catalogue.at(snapshot)
 
+    @contextmanager
+    def read_all(self) -> Iterator[tuple[Snapshots, Directory]]:
+        """One state of each store, and the directory. The data may be younger than the metadata."""
+        with ExitStack() as stack:
+            snapshot = stack.enter_context(self.store.snapshot())
+            yield Snapshots(snapshot, self.others, stack), self._catalogue.at(snapshot)
+
     def transact(self, operation: Callable[[Transaction, Directory], T]) -> T:
-        """Run an operation in a transaction; the directory is that of the state before it.
+        """Run an operation on the metadata in a transaction; the directory is that of the state before it.
 
         See `dvid.storage.protocol.Store.transact` for what an operation may do.
         """
@@ -113,6 +263,8 @@ class Database:
             UnknownNode: no node has that name.
             UnknownInstance: its repo has no such instance.
         """
+        if self.others:
+            return ViewingStores(self.store, self._catalogue, selector, name, self.others)
         return Viewing(self.store, self._catalogue, selector, name)
 
     def edit(
@@ -139,16 +291,118 @@ class Database:
             UnknownNode: no node has that name.
             UnknownInstance: its repo has no such instance.
             LockedNode: the node is committed.
+            StoreAbsent: the instance's data is in a store that is not open.
         """
+        begin = partial(Edit, user=user, app=app, unlocked=unlocked)
 
         def run(transaction: Transaction) -> T:
             directory = self._catalogue.within(transaction)
             node = directory.node(transaction, selector)
             instance = directory.instance(transaction, node.record.repo, name)
-            return operation(Edit(transaction, directory, node, instance, user=user, app=app, unlocked=unlocked))
+            if not self.others:
+                if instance.store:
+                    raise absent(instance)
+                return operation(begin(transaction, directory, node, instance))
+            if instance.store:
+                raise _Elsewhere(instance.store)
+            with ExitStack() as stack:
+                snapshots = Snapshots(transaction, self.others, stack)
+                return operation(begin(transaction, directory, node, instance, snapshots=snapshots))
 
-        return self.store.transact(run)
+        if not self.others:
+            return self.store.transact(run)
+        with self.read() as (snapshot, directory):
+            place = directory.instance(snapshot, directory.node(snapshot, selector).record.repo, name).store
+        while True:  # until the instance stays where it was found: another may have been given its name
+            try:
+                if place:
+                    return self._edit_elsewhere(place, selector, name, begin, operation)
+                return self.store.transact(run)
+            except _Elsewhere as found:
+                place = found.store
+
+    def _edit_elsewhere(
+        self, place: str, selector: str, name: str, begin: Callable[..., Edit], operation: Callable[[Edit], T]
+    ) -> T:
+        """Run an operation on an instance whose data is in another store.
+
+        Its transaction is of that store. The lock of the node is looked at inside it, in metadata of the moment:
+        `commit` waits until it has ended.
+        """
+
+        def found(metadata: Snapshot, directory: Directory) -> tuple[Node, InstanceRecord]:
+            node = directory.node(metadata, selector)
+            instance = directory.instance(metadata, node.record.repo, name)
+            if instance.store != place:
+                raise _Elsewhere(instance.store)
+            return node, instance
+
+        def reserve(transaction: Transaction) -> tuple[int, int]:
+            repo = found(transaction, self._catalogue.within(transaction))[1].repo
+            return repo, next_mutation(transaction, repo)
+
+        def run(transaction: Transaction) -> T:
+            with ExitStack() as stack:
+                metadata = stack.enter_context(self.store.snapshot())
+                directory = self._catalogue.at(metadata)
+                node, instance = found(metadata, directory)
+                if instance.repo != repo:  # the selector names a node of another repo by now
+                    raise _Elsewhere(place)
+                snapshots = Snapshots(metadata, self.others, stack, own=(place, transaction))
+                return operation(begin(transaction, directory, node, instance, snapshots=snapshots, mutation=mutation))
+
+        with self.read() as (snapshot, directory):
+            store = store_of(self.others, found(snapshot, directory)[1])
+        repo, mutation = self.store.transact(reserve)
+        return store.transact(run)
+
+    def create_instance(self, selector: str, given: Mapping[str, Any]) -> InstanceRecord:
+        """Make a data instance on an open node, in the store that the configuration chooses.
+
+        Args:
+            selector: names the node.
+            given: as `dvid.datatypes.base.new_instance` takes it.
+
+        Raises:
+            BadRequest: something is missing, unknown or not what it should be.
+            LockedNode: the node is committed.
+        """
+        return self.transact(
+            lambda tx, directory: new_instance(tx, directory.node(tx, selector).record, given, self._choose)
+        )
+
+    def commit(self, selector: str, *, note: str = "", log: Sequence[str] = ()) -> str:
+        """Lock a node: it can be read and built upon, and not changed any more; its UUID.
+
+        Raises:
+            LockedNode: it is locked already.
+        """
+
+        def run(transaction: Transaction) -> str:
+            node = self._catalogue.within(transaction).node(transaction, selector).record
+            repos.commit(transaction, node, note=note, log=log)
+            return node.uuid
+
+        return self._without_writers(partial(self.store.transact, run))
+
+    def _without_writers(self, operation: Callable[[], T]) -> T:
+        """Run an operation while nobody writes to the other stores: they are taken in the order of their names."""
+        for name in reversed(self.others):
+            operation = partial(self.others[name].exclude, operation)
+        return operation()
 
     def sweep(self) -> int:
         """Remove some of the data of deleted instances; how many entries. 0: nothing is left to remove."""
-        return self.store.transact(sweep)
+        removed = self.store.transact(repos.sweep)
+        if removed or not self.others:
+            return removed
+        with self.store.snapshot() as snapshot:
+            waiting = next(((number, name) for number, name in repos.doomed(snapshot) if name in self.others), None)
+        if waiting is None:
+            return 0
+        number, name = waiting
+        removed = self.others[name].transact(lambda transaction: repos.erase(transaction, number))
+        if removed < repos.SWEPT_AT_ONCE:
+            self.store.transact(lambda transaction: repos.forget(transaction, number))
+            removed += 1
+        return removed

@@ -90,6 +90,12 @@ class Busy(DvidError):
     status = 503
 
 
+class StoreAbsent(DvidError):
+    """The data is in a store that is not open here: the configuration of the server needs to name it."""
+
+    status = 503
+
+
 class StoreFull(DvidError):
     """The store cannot grow: nothing was written, reads go on."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 from dvid.database import Database
-from dvid.datatypes.base import datatype, new_instance
+from dvid.datatypes.base import datatype
 from dvid.errors import NotFound, UnknownNode
 from dvid.storage.protocol import Transaction
 from dvid.versions import repos
@@ -149,12 +149,12 @@ class Node:
 
     def create(self, typename: str, name: str, **settings: Any) -> Any:
         """Make a data instance; settings as in the HTTP API, like BlockSize="64,64,64"."""
-        self._run(lambda tx, node: new_instance(tx, node, {**settings, "typename": typename, "dataname": name}))
+        self._database.create_instance(self.uuid, {**settings, "typename": typename, "dataname": name})
         return self[name]
 
     def commit(self, note: str = "") -> None:
         """Lock the node."""
-        self._run(lambda tx, node: repos.commit(tx, node, note=note))
+        self._database.commit(self.uuid, note=note)
 
     def new_version(self, note: str = "") -> Node:
         """Make an open child on the same branch."""

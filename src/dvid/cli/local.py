@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dvid.cli.target import Document, VolumeInfo
 from dvid.database import Database
-from dvid.datatypes.base import describe, new_instance
+from dvid.datatypes.base import describe
 from dvid.datatypes.imageblk.volume import Volume
 from dvid.errors import StoreUnusable
 from dvid.geometry import Box
@@ -73,8 +73,8 @@ class StoreTarget:
 
     def repos(self) -> dict[str, Document]:
         """All repos by UUID, as GET /api/repos/info describes them."""
-        with self._database.read() as (snapshot, directory):
-            found: dict[str, Document] = msgspec.json.decode(documents.all_repos(snapshot, directory))
+        with self._database.read_all() as (snapshots, directory):
+            found: dict[str, Document] = msgspec.json.decode(documents.all_repos(snapshots, directory))
         return found
 
     def node(self, selector: str) -> str:
@@ -101,7 +101,7 @@ class StoreTarget:
     def make_instance(self, uuid: str, typename: str, name: str, settings: Mapping[str, str]) -> None:
         """Make a data instance on an open node."""
         given = {**settings, "typename": typename, "dataname": name}
-        self._database.transact(lambda tx, directory: new_instance(tx, directory.node(tx, uuid).record, given) and None)
+        self._database.create_instance(uuid, given)
 
     def rename_instance(self, uuid: str, name: str, new_name: str) -> None:
         """Give an instance another name."""
@@ -120,13 +120,7 @@ class StoreTarget:
 
     def commit(self, uuid: str, note: str) -> str:
         """Lock a node; its UUID."""
-
-        def commit(transaction: Transaction, directory: Directory) -> str:
-            node = directory.node(transaction, uuid).record
-            repos.commit(transaction, node, note=note)
-            return node.uuid
-
-        return self._database.transact(commit)
+        return self._database.commit(uuid, note=note)
 
     def new_version(self, uuid: str, note: str) -> str:
         """Make an open child on the same branch; its UUID."""

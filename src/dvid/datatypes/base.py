@@ -15,6 +15,7 @@ from dvid.routes import Route
 from dvid.storage.protocol import Transaction
 from dvid.versions.records import InstanceRecord, NodeRecord
 from dvid.versions.repos import create_instance
+from dvid.versions.stores import Choice
 from dvid.versions.view import View
 
 
@@ -150,13 +151,16 @@ def datatype(name: str) -> Datatype:
 # ---- new instances ------------------------------------------------------------------------------
 
 
-def new_instance(transaction: Transaction, node: NodeRecord, given: Mapping[str, Any]) -> InstanceRecord:
+def new_instance(
+    transaction: Transaction, node: NodeRecord, given: Mapping[str, Any], choose: Choice | None = None
+) -> InstanceRecord:
     """Make a data instance on an open node.
 
     Args:
         transaction: in which.
         node: on which node.
         given: "typename", "dataname"; optional "versioned", "Compression", "Tags", and the settings of the type.
+        choose: names the store of its data.
 
     Raises:
         BadRequest: something is missing, unknown or not what it should be.
@@ -181,6 +185,7 @@ def new_instance(transaction: Transaction, node: NodeRecord, given: Mapping[str,
         compression=compression,
         versioned=versioned,
         tags=tags,
+        choose=choose,
     )
 
 
@@ -221,9 +226,15 @@ def checked_compression(text: str) -> str:
 
 def describe(view: View) -> dict[str, Any]:
     """The info of an instance, in the layout of the reference server."""
-    instance: InstanceRecord = view.instance
+    kind = datatype(view.instance.typename)
+    return {**describe_record(view.instance), "Extended": kind.extended(view), **kind.beside(view)}
+
+
+def describe_record(instance: InstanceRecord) -> dict[str, Any]:
+    """What the info of an instance says whatever its data is: "Base"."""
     kind = datatype(instance.typename)
     compression, _, level = instance.compression.partition(":")
+    store = f"lmdb, store {instance.store}" if instance.store else "lmdb"
     base = {
         "TypeName": instance.typename,
         "TypeURL": f"dvid/datatypes/{instance.typename}",
@@ -235,8 +246,8 @@ def describe(view: View) -> dict[str, Any]:
         "Checksum": "No checksum",
         "Syncs": list(instance.syncs),
         "Versioned": instance.versioned,
-        "KVStore": "lmdb",
-        "LogStore": "lmdb",
+        "KVStore": store,
+        "LogStore": store,
         "Tags": instance.tags,
     }
-    return {"Base": base, "Extended": kind.extended(view), **kind.beside(view)}
+    return {"Base": base}

@@ -11,27 +11,33 @@ from typing import Any
 
 import msgspec
 
-from dvid.datatypes.base import describe
-from dvid.storage.protocol import Snapshot
+from dvid.datatypes.base import describe, describe_record
+from dvid.errors import StoreAbsent
 from dvid.versions import layout, repos
-from dvid.versions.catalogue import Directory, branch_key, read_number
-from dvid.versions.records import RepoRecord
+from dvid.versions.catalogue import Directory, Node, branch_key, read_number
+from dvid.versions.records import InstanceRecord, RepoRecord
+from dvid.versions.stores import Snapshots
 from dvid.versions.view import FIRST_MUTATION, View
 
 _encode = msgspec.json.Encoder().encode
 _lock = threading.Lock()
-_kept: dict[tuple[str, int], tuple[bytes, bytes]] = {}  # (root uuid, repo) -> stamp, document
-_kept_all: list[tuple[bytes, bytes]] = []  # the newest: stamp of the store, document
+_Stamps = tuple[bytes, ...]
+_kept: dict[tuple[str, int], tuple[_Stamps, bytes]] = {}  # (root uuid, repo) -> its stamp in each store, document
+_kept_all: list[tuple[_Stamps, bytes]] = []  # the newest: stamp of each store, document
 
 
-def one_repo(snapshot: Snapshot, directory: Directory, number: int) -> bytes:
+def _stamps(snapshots: Snapshots, key: bytes) -> _Stamps:
+    found = [snapshot.get(key) for snapshot in snapshots.all()]
+    return tuple([b"" if stamp is None else bytes(stamp) for stamp in found])
+
+
+def one_repo(snapshots: Snapshots, directory: Directory, number: int) -> bytes:
     """All about a repo, as JSON."""
-    repo = directory.repo(snapshot, number)
-    stored = snapshot.get(layout.REPO_STAMP + layout.pack_u32(number))
-    stamp = b"" if stored is None else bytes(stored)
+    repo = directory.repo(snapshots.metadata, number)
+    stamps = _stamps(snapshots, layout.REPO_STAMP + layout.pack_u32(number))
     kept = _kept.get((repo.root_uuid, number))
-    if kept is None or kept[0] != stamp:
-        kept = stamp, _encode(_describe_repo(snapshot, directory, repo))
+    if kept is None or kept[0] != stamps:
+        kept = stamps, _encode(_describe_repo(snapshots, directory, repo))
         with _lock:
             if len(_kept) > 1000:
                 _kept.clear()
@@ -39,22 +45,22 @@ def one_repo(snapshot: Snapshot, directory: Directory, number: int) -> bytes:
     return kept[1]
 
 
-def all_repos(snapshot: Snapshot, directory: Directory) -> bytes:
+def all_repos(snapshots: Snapshots, directory: Directory) -> bytes:
     """All about all repos, as JSON."""
-    stored = snapshot.get(layout.STAMP)
-    stamp = b"" if stored is None else bytes(stored)
+    stamps = _stamps(snapshots, layout.STAMP)
     newest = _kept_all[0] if _kept_all else None
-    if newest is None or newest[0] != stamp:
+    if newest is None or newest[0] != stamps:
         parts = [
-            f'"{repo.root_uuid}":'.encode() + one_repo(snapshot, directory, repo.number)
-            for repo in repos.list_repos(snapshot)
+            f'"{repo.root_uuid}":'.encode() + one_repo(snapshots, directory, repo.number)
+            for repo in repos.list_repos(snapshots.metadata)
         ]
-        newest = stamp, b"{" + b",".join(parts) + b"}"
+        newest = stamps, b"{" + b",".join(parts) + b"}"
         _kept_all[:] = [newest]
     return newest[1]
 
 
-def _describe_repo(snapshot: Snapshot, directory: Directory, repo: RepoRecord) -> dict[str, Any]:
+def _describe_repo(snapshots: Snapshots, directory: Directory, repo: RepoRecord) -> dict[str, Any]:
+    snapshot = snapshots.metadata
     leaf = read_number(snapshot, branch_key(repo.number, "")) or repo.root_version
     node = directory.version(snapshot, leaf)
     nodes = list(repos.list_nodes(snapshot, repo))
@@ -67,7 +73,7 @@ def _describe_repo(snapshot: Snapshot, directory: Directory, repo: RepoRecord) -
         "Log": repos.read_log(snapshot, repo),
         "Properties": repo.properties,
         "DataInstances": {
-            instance.name: describe(View(snapshot, directory, node, instance))
+            instance.name: _describe_instance(snapshots, directory, node, instance)
             for instance in repos.list_instances(snapshot, repo.number)
         },
         "DAG": {
@@ -93,3 +99,13 @@ def _describe_repo(snapshot: Snapshot, directory: Directory, repo: RepoRecord) -
         "Created": repo.created,
         "Updated": repo.updated,
     }
+
+
+def _describe_instance(
+    snapshots: Snapshots, directory: Directory, node: Node, instance: InstanceRecord
+) -> dict[str, Any]:
+    try:
+        snapshot = snapshots.of(instance)
+    except StoreAbsent:  # one store that is missing does not hide all the rest
+        return {**describe_record(instance), "Extended": {}}
+    return describe(View(snapshot, directory, node, instance, snapshots))

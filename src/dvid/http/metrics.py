@@ -60,11 +60,25 @@ def get_metrics(call: Request) -> Reply:
         "dvid_heavy_requests_limit": ("Heavy requests that may run at the same time.", call.board.places),
         "dvid_workers": ("Worker processes.", call.board.workers),
         "dvid_uptime_seconds": ("Seconds since the start.", round(time.time() - call.board.started, 3)),
-        "dvid_store_used_bytes": ("Bytes of the store's pages in use.", call.database.store.size().used),
-        "dvid_store_file_bytes": ("Bytes of the store's files.", call.database.store.size().file),
     }
     for name, (about, value) in gauges.items():
         _family(lines, name, "gauge", about, [("", value)])
+    stores = {"": call.database.store, **{f'{{store="{_escaped(n)}"}}': s for n, s in call.database.others.items()}}
+    sizes = {labels: store.size() for labels, store in stores.items()}
+    _family(
+        lines,
+        "dvid_store_used_bytes",
+        "gauge",
+        "Bytes of a store's pages in use; without a label: the store of the metadata.",
+        [(labels, size.used) for labels, size in sizes.items()],
+    )
+    _family(
+        lines,
+        "dvid_store_file_bytes",
+        "gauge",
+        "Bytes of a store's files.",
+        [(labels, size.file) for labels, size in sizes.items()],
+    )
     lost = sum(tally.lost for tally in tallies)
     _family(lines, "dvid_log_lines_lost_total", "counter", "Lines of the access log not written.", [("", lost)])
     return Reply("\n".join([*lines, ""]).encode(), _FORMAT)

@@ -57,12 +57,7 @@ def post_commit(call: NodeRequest) -> Reply:
     if not isinstance(body, dict):
         raise BadRequest('a JSON object was expected: {"note": "...", "log": ["..."]}, or {}')
     note, lines = text_field(body, "note") or "", text_list(body, "log", required=False)
-
-    def commit(transaction: Transaction, node: NodeRecord) -> str:
-        repos.commit(transaction, node, note=note, log=lines)
-        return node.uuid
-
-    return json_reply({"committed": _on_node(call, commit)})
+    return json_reply({"committed": call.database.commit(call.selector, note=note, log=lines)})
 
 
 def post_newversion(call: NodeRequest) -> Reply:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from dvid.datatypes.base import new_instance
 from dvid.errors import BadRequest
 from dvid.http import documents
 from dvid.http.calls import NodeRequest, Request
@@ -58,8 +57,8 @@ def post_repos(call: Request) -> Reply:
 
 def get_repos_info(call: Request) -> Reply:
     """Describe all repos."""
-    with call.database.read() as (snapshot, directory):
-        return Reply(documents.all_repos(snapshot, directory), JSON)
+    with call.database.read_all() as (snapshots, directory):
+        return Reply(documents.all_repos(snapshots, directory), JSON)
 
 
 def head_repo(call: NodeRequest) -> Reply:
@@ -71,9 +70,9 @@ def head_repo(call: NodeRequest) -> Reply:
 
 def get_info(call: NodeRequest) -> Reply:
     """Describe a repo."""
-    with call.database.read() as (snapshot, directory):
-        number = directory.node(snapshot, call.selector).record.repo
-        return Reply(documents.one_repo(snapshot, directory, number), JSON)
+    with call.database.read_all() as (snapshots, directory):
+        number = directory.node(snapshots.metadata, call.selector).record.repo
+        return Reply(documents.one_repo(snapshots, directory, number), JSON)
 
 
 def post_info(call: NodeRequest) -> Reply:
@@ -86,10 +85,7 @@ def post_info(call: NodeRequest) -> Reply:
 
 def post_instance(call: NodeRequest) -> Reply:
     """Make a data instance."""
-    body = call.json_object()
-    made = call.database.transact(
-        lambda tx, directory: new_instance(tx, directory.node(tx, call.selector).record, body)
-    )
+    made = call.database.create_instance(call.selector, call.json_object())
     return json_reply({"result": f"made {made.typename} instance {made.name} at node {made.created_uuid}"})
 
 

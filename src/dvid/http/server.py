@@ -90,21 +90,20 @@ def get_blob(call: Request, reference: str) -> Reply:
 
 
 def get_storage(call: Request) -> Reply:
-    """Tell what the store takes."""
-    store, size = call.config.default_store, call.database.store.size()
-    return json_reply(
-        {
-            store.name: {
-                "engine": store.engine,
-                "path": store.path,
-                "durability": store.durability,
-                "used bytes": size.used,
-                "file bytes": size.file,
-                "entries": size.entries,
-                "max bytes": store.max_size,
-            }
+    """Tell what the stores take."""
+    found = {}
+    for store in call.config.stores:
+        size = call.database.others.get(store.name, call.database.store).size()
+        found[store.name] = {
+            "engine": store.engine,
+            "path": store.path,
+            "durability": store.durability,
+            "used bytes": size.used,
+            "file bytes": size.file,
+            "entries": size.entries,
+            "max bytes": store.max_size,
         }
-    )
+    return json_reply(found)
 
 
 def post_settings(call: Request) -> Reply:
@@ -202,7 +201,7 @@ ROUTES = (
         Argument("typename", "A type of data.", example="uint8blk"),
     ),
     _route("/openapi.json", get_openapi, "Describe all requests as an OpenAPI 3.1 document.", JSON),
-    _route("/storage", get_storage, "Tell what the store takes, in bytes.", JSON, admin=True),
+    _route("/storage", get_storage, "Tell what each store takes, in bytes.", JSON, admin=True),
     _route("/server/info", get_info, "Describe the server: versions, cores, time, note.", JSON),
     _route("/server/note", get_note, "Answer the server's note."),
     _route("/server/config", get_config, "Answer the settings in force, as TOML without secrets.", admin=True),

@@ -13,9 +13,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from dvid.config import Address, Config
+from dvid.database import Database
 from dvid.errors import ConfigError, DvidError
 from dvid.http.board import Board
-from dvid.http.workers import LAST_SECONDS, open_database, start_worker
+from dvid.http.workers import LAST_SECONDS, start_worker
 
 log = logging.getLogger("dvid.http")
 
@@ -47,7 +48,9 @@ def serve(config: Config) -> None:
         listeners = listen(config.server.http_address, config.server.workers, config.limits.request_seconds)
         for listener in listeners:
             stack.enter_context(listener)
-        open_database(config).close()  # complain before anything is started; and only one process makes a new store
+        Database.from_config(
+            config
+        ).close()  # complain before anything is started; and only one process makes a new store
         _Service(config, listeners).run()
 
 

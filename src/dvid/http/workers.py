@@ -76,20 +76,9 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def open_database(config: Config) -> Database:
-    """The database of a configuration."""
-    store = config.default_store
-    return Database.open(
-        store.path,
-        durability=store.durability,  # type: ignore[arg-type]  # the configuration allows these two
-        max_size=store.max_size,
-        read_only=config.server.read_only,
-    )
-
-
 def _work(config: Config, board: Board, worker: int, listener: socket.socket, ready: int) -> None:
     keep_freed_memory()
-    with open_database(config) as database:
+    with Database.from_config(config) as database:
         app = create_app(database, config, board, worker, listener.getsockname()[1])
         app.service.journal.start()
         chores = Chores(app.service, sweeping=worker == 0)

@@ -210,7 +210,7 @@ def _place(instance: InstanceRecord, key: bytes) -> _Place:
         if len(own) not in (12, 16):
             raise CorruptValue(f"the key of an event has {len(own)} bytes after its table, not 12 or 16")
         return _Place(instance, table, own[4:], layout.unpack_u32(own[:4]))
-    if table == layout.BLOBS:
+    if table == layout.BLOBS or (table == layout.TOMBSTONES and not own):
         return _Place(instance, table, own, None)
     if table == layout.PROPERTIES or table >= layout.DATA:
         if len(own) <= layout.VERSION_BYTES:
@@ -228,7 +228,7 @@ def _check_value(place: _Place, value: Value, check_content: ContentCheck) -> No
     elif place.table == layout.BLOBS:
         if blob_reference(bytes(value.payload)).encode() != place.own:
             raise CorruptValue("a blob is not what its reference says")
-    elif value.format == Format.TOMBSTONE:
+    elif value.format == Format.TOMBSTONE or place.table == layout.TOMBSTONES:
         if len(value.payload):
             raise CorruptValue(f"a deletion mark has {len(value.payload)} bytes of data")
     elif place.table == layout.PROPERTIES:
