@@ -130,14 +130,16 @@ def test_head_reads_nothing_where_the_length_is_known() -> None:
 
 def body_of(stream: Stream, length: int, done: list[tuple[int, bool]], gate: Gate) -> Body:
     made = answer(Reply(stream, length=length))
+    gate.enter()
     return Body(made, gate, lambda sent, cut: done.append((sent, cut)))
 
 
 def test_a_body_lets_go_when_the_client_leaves() -> None:
-    stream, done, gate = Stream(b"ab", b"cd"), [], Gate(1)
+    stream, gate = Stream(b"ab", b"cd"), Gate(1)
+    done: list[tuple[int, bool]] = []
     body = body_of(stream, 4, done, gate)
     assert next(body) == b"ab"
-    assert gate.running == 0, "no place is held while a piece is sent"
+    assert gate.running == 1
     body.close()
     body.close()
     assert stream.closed
@@ -145,9 +147,23 @@ def test_a_body_lets_go_when_the_client_leaves() -> None:
     assert gate.running == 0
 
 
-def test_a_body_that_fails_ends_short_of_its_length() -> None:
-    done: list[tuple[int, bool]] = []
+def test_a_body_that_is_taken_slowly_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvid.http.gate.SHORT", -1.0)
     gate = Gate(1)
+    body = body_of(Stream(b"ab", b"cd"), 4, [], gate)
+    for _ in range(2):
+        gate.take_from_waiting()
+        assert gate.running == 0
+        assert len(next(body)) == 2
+        assert gate.running == 1
+    gate.take_from_waiting()
+    body.close()
+    assert gate.running == 0
+
+
+def test_a_body_that_fails_ends_short_of_its_length() -> None:
+    gate = Gate(1)
+    done: list[tuple[int, bool]] = []
     with body_of(Stream(b"ab", error=RuntimeError("disk")), 4, done, gate) as body:
         assert list(body) == [b"ab"]
     assert done == [(2, True)]

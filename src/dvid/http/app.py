@@ -39,7 +39,6 @@ class Application:
         self._service = service
         self._access = Access(service.config, port)
         self._gate = service.gate
-        self._seconds = service.config.limits.request_seconds
         self._options = RequestOptions()
         self._options.keep_blank_qs_values = True
         self._options.auto_parse_qs_csv = False
@@ -57,19 +56,21 @@ class Application:
         begin = time.perf_counter()
         visit = _Visit()
         self._gate.enter()
+        body: Body | None = None
         try:
             answer = self._answer(environ, visit)
             if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
                 self._skip_rest(environ, visit, answer)
+            start_response(STATUS_LINES.get(answer.status, f"{answer.status} "), answer.headers)
+            done = partial(self._record, environ, visit, begin, answer.status)
+            if isinstance(answer.body, bytes):
+                answer.close()
+                done(len(answer.body), False)
+                return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.body]
+            body = Body(answer, self._gate, done)
         finally:
-            self._gate.leave()
-        start_response(STATUS_LINES.get(answer.status, f"{answer.status} "), answer.headers)
-        done = partial(self._record, environ, visit, begin, answer.status)
-        if isinstance(answer.body, bytes):
-            answer.close()
-            done(len(answer.body), False)
-            return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.body]
-        body = Body(answer, self._gate, done)
+            if body is None:
+                self._gate.leave()
         if environ["REQUEST_METHOD"] == "HEAD":
             body.close()
             return [b""]
@@ -112,7 +113,8 @@ class Application:
                 answer = self._options_answer(request)
             else:
                 reply = self._reply(request, visit, unfinished)
-                answer = answer_of(reply, environ, self._service.config.limits, time.monotonic() + self._seconds)
+                deadline = float("inf") if visit.call is None else visit.call.deadline
+                answer = answer_of(reply, environ, self._service.config.limits, deadline)
             answer.unfinished = unfinished
         except Exception as error:  # noqa: BLE001 - whatever it is, it gets an answer
             while unfinished:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import msgspec
 
 from dvid.config import Config, Limits
 from dvid.database import Database, Viewing
-from dvid.errors import BadRequest, Forbidden, LengthRequired, TooLarge
+from dvid.errors import BadRequest, Busy, Forbidden, LengthRequired, TooLarge
 from dvid.http.access import Caller
 from dvid.http.board import Board
 from dvid.http.gate import Gate
@@ -61,7 +62,7 @@ def skip_body(environ: Mapping[str, Any], gate: Gate, received: int, most: int) 
     while received <= most and (announced is None or received < announced):
         size = _PIECE if announced is None else min(_PIECE, announced - received)
         try:
-            with gate.outside():
+            with gate.reading():
                 piece = environ["wsgi.input"].read(size)
         except Exception:  # noqa: BLE001 - whatever it is, the client has gone
             return False
@@ -85,7 +86,7 @@ class Service:
 class Request:
     """What any handler may ask of a request."""
 
-    __slots__ = ("_falcon", "_service", "caller", "received")
+    __slots__ = ("_falcon", "_service", "caller", "deadline", "received")
 
     def __init__(self, request: falcon.Request, service: Service, caller: Caller) -> None:
         self._falcon, self._service = request, service
@@ -93,6 +94,8 @@ class Request:
         """What its sender may do."""
         self.received = 0
         """Bytes of the body that were read."""
+        self.deadline = time.monotonic() + service.config.limits.request_seconds
+        """When it has to be done."""
 
     @property
     def database(self) -> Database:
@@ -195,14 +198,17 @@ class Request:
 
         Raises:
             TooLarge: the body is longer than the server's `bodyBytes`.
+            Busy: the request takes longer than the server's `requestSeconds`.
         """
+        if time.monotonic() > self.deadline:
+            raise Busy("the request's body came too slowly: it took longer than limits.requestSeconds")
         announced = self._check_length()
         size = min(size, _PIECE)  # in pieces: the server hands on what it has, and never gathers a large body twice
         if announced is not None:
             size = min(size, announced - self.received)
         if size <= 0:
             return b""
-        with self.gate.outside():
+        with self.gate.reading():
             piece: bytes = self._falcon.env["wsgi.input"].read(size)
         self.received += len(piece)
         if announced is None and self.received > self.limits.body_bytes:

@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from dvid.datatypes.base import datatypes
 from dvid.errors import DvidError
 from dvid.http.calls import Service
+from dvid.http.gate import SHORT
 from dvid.versions import layout
 
 log = logging.getLogger("dvid.http")
@@ -68,10 +69,15 @@ class Chores:
 
     def _watch(self) -> None:
         allowed = self._service.config.limits.request_seconds
-        while not self._stop.wait(_TICK):
+        gate, tick = self._service.gate, 0
+        while not self._stop.wait(SHORT):
+            gate.take_from_waiting()
+            tick += 1
+            if tick % 20:
+                continue
             if os.getppid() != self._parent:
                 os.kill(os.getpid(), signal.SIGTERM)
-            if self._service.gate.longest_wait() > allowed:
+            if gate.longest_read() > allowed:
                 dropped = drop_stalled(allowed)
                 log.warning(
                     "%d connections were dropped: no whole request within %g s (limits.requestSeconds)",

@@ -1,16 +1,21 @@
 """How many requests of one worker are worked on at the same time.
 
-A worker has more threads than that, so that clients who send or take their bytes slowly hold a sleeping thread and
-not a place among the working ones.
+A worker has more threads than that: clients who send or take their bytes slowly are to hold a sleeping thread and not a
+place among the working ones. Who waits for a client says so, and keeps its place as long as the wait is short, since
+giving it away and taking it again would cost more than most waits last. A thread of the worker takes the places of
+those that wait for long.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
+
+SHORT = 0.05
+"""How many seconds a request keeps its place while it waits for its client; it may be twice as long."""
 
 
 class Gate:
@@ -21,7 +26,9 @@ class Gate:
         for _ in range(places):
             self._places.put(None)
         self._count = places
+        self._numbers = count()
         self._waiting: dict[int, float] = {}
+        self._reading: dict[int, float] = {}
         self.enter = self._places.get
 
     def leave(self) -> None:
@@ -33,19 +40,37 @@ class Gate:
         """How many requests are worked on."""
         return self._count - self._places.qsize()
 
+    def begin_wait(self) -> int:
+        """Begin to wait for a client; a number for `end_wait`."""
+        number = next(self._numbers)
+        self._waiting[number] = time.monotonic()
+        return number
+
+    def end_wait(self, number: int) -> None:
+        """Go on after a wait, with the place one had or a new one."""
+        if self._waiting.pop(number, None) is None:
+            self.enter()
+
+    def take_from_waiting(self) -> None:
+        """Take the places of those who have been waiting for long."""
+        latest = time.monotonic() - SHORT
+        for number, since in list(self._waiting.items()):
+            # Either this thread or the waiting one gets the entry, and with it the say over the place.
+            if since < latest and self._waiting.pop(number, None) is not None:
+                self.leave()
+
     @contextmanager
-    def outside(self) -> Iterator[None]:
-        """Wait for a client without holding a place."""
-        thread = threading.get_ident()
-        self._waiting.setdefault(thread, time.monotonic())
-        self.leave()
+    def reading(self) -> Iterator[None]:
+        """Wait for the bytes of a client."""
+        number = self.begin_wait()
+        self._reading[number] = time.monotonic()
         try:
             yield
         finally:
-            self._waiting.pop(thread, None)
-            self.enter()
+            del self._reading[number]
+            self.end_wait(number)
 
-    def longest_wait(self) -> float:
+    def longest_read(self) -> float:
         """For how many seconds a request has been waiting for its client's bytes, the longest one."""
         now = time.monotonic()
-        return max((now - since for since in list(self._waiting.values())), default=0.0)
+        return max((now - since for since in list(self._reading.values())), default=0.0)

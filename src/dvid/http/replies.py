@@ -197,19 +197,23 @@ def error_answer(error: BaseException, environ: Mapping[str, str]) -> Answer:
 
 
 class Body:
-    """The pieces of an answer while they are sent: made inside the gate, sent outside of it."""
+    """The pieces of an answer while they are sent.
+
+    Made by a request that has a place in the gate, and takes it over.
+    """
 
     def __init__(self, answer: Answer, gate: Gate, done: Callable[[int, bool], None]) -> None:
         self._answer, self._gate, self._done = answer, gate, done
         self._next: Callable[[], bytes] = iter(cast("Pieces", answer.body)).__next__
         self._sent = 0
         self._ended = False
+        self._wait = gate.begin_wait()
 
     def __iter__(self) -> Body:
         return self
 
     def __next__(self) -> bytes:
-        self._gate.enter()
+        self._gate.end_wait(self._wait)
         try:
             piece = self._next()
         except StopIteration:
@@ -219,7 +223,7 @@ class Body:
             log.error("an answer was cut after %d of %d bytes", self._sent, self._answer.length, exc_info=error)
             raise StopIteration from None
         finally:
-            self._gate.leave()
+            self._wait = self._gate.begin_wait()
         self._sent += len(piece)
         return piece
 
@@ -227,7 +231,7 @@ class Body:
         """The body was sent, or the client has gone."""
         if not self._ended:
             self._ended = True
-            self._gate.enter()
+            self._gate.end_wait(self._wait)
             try:
                 self._answer.close()
             finally:
