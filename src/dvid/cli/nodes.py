@@ -16,7 +16,7 @@ class _NodeGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if len(args) > 1 and args[0] not in self.commands and args[1] in _OF_INSTANCE:
-            ctx.obj = (ctx.obj, args[0])
+            ctx.meta[_INSTANCE] = args[0]
             _, command, rest = super().resolve_command(ctx, [_OF_INSTANCE[args[1]], *args[2:]])
             return f"{args[0]} {args[1]}", command, rest
         if args and args[0] in _OF_INSTANCE.values():
@@ -24,6 +24,7 @@ class _NodeGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+_INSTANCE = "dvid.instance"
 _OF_INSTANCE = {"load": "NAME load"}
 
 node_app = typer.Typer(
@@ -100,6 +101,6 @@ def load(
     """Load XY images into the volume NAME, as in 'dvid node 3f8c grayscale load 0,0,100 em/*.png'."""
     from dvid.cli.importing import load_slices
 
-    uuid, name = context.obj
+    name: str = context.meta[_INSTANCE]
     with open_target(server, data) as target:
-        load_slices(target, target.node(uuid), name, three_integers(offset, "OFFSET"), files, workers)
+        load_slices(target, target.node(context.obj), name, three_integers(offset, "OFFSET"), files, workers)
