@@ -33,16 +33,27 @@ A key that does not exist, or a value that does not fit, is one line on standard
 _ABOUT = {
     "server": "",
     "limits": "A request over a limit is refused before memory is taken for it; the answer names the limit.\n",
-    "store": "Each such table declares a place where data is kept. Two stores cannot share a folder.\n",
-    "backend": """Which data goes to which store. `WHAT` is, the first that fits an instance deciding:
+    "store": """Each such table declares a place where data is kept. Two stores cannot share a folder. All are opened at the start.
 
-1. a data UUID (32 hexadecimal digits),
-2. `"name:UUID"`: the instance of that name, made at the node with that UUID (all 32 digits),
-3. `"key=value"`, or `"key:value"`: instances with that tag,
-4. a type, such as `keyvalue` or `uint8blk`,
-5. `default`: everything else. Without it, the only store is the default.
+The store of the repos and their versions is the default store, or the one of `[backend.metadata]`. Every other store belongs
+to it from its first use, and keeps its name: a server that is started with other repos, or with the store under another name,
+refuses to start. Folders may be moved. Where one store is `durable`, that of the repos must be, too.
+""",
+    "backend": """Which data goes to which store. That is decided when an instance is made, and noted with it: later changes of these
+tables move no data. Requests for an instance whose store is not declared any more are answered with 503 and the store's name.
+`WHAT` is, the first that fits an instance deciding:
+
+1. `"name:UUID"`: the instance of that name, made at the node with that UUID (all 32 digits),
+2. `"key=value"`, or `"key:value"`: instances made with that tag,
+3. a type, such as `keyvalue` or `uint8blk`,
+4. `default`: everything else. Without it, the only store is the default.
+
+A data UUID is accepted for files of the reference server, without effect: it is given out as the instance is made.
 
 `metadata` names the store of the repos and their versions; without it, they are in the default store.
+
+A write to an instance outside the store of the repos first takes its mutation id there, in a commit of its own: ids of writes
+that failed are left out. `POST .../resolve` refuses such instances.
 """,
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dvid.config import layers, values
 from dvid.config.layers import DATA, RWMODE, Address, Given, refuse
-from dvid.config.settings import Backend, Config, Limits, Server, Setting, Store, did_you_mean, settings_of
+from dvid.config.settings import Backend, Config, Limits, Server, Setting, Store, did_you_mean, is_uuid, settings_of
 from dvid.errors import ConfigError
 
 ADMIN_TOKEN_VARIABLE = "DVID_ADMIN_TOKEN"  # the name of the variable, not a token
@@ -59,7 +59,14 @@ def load_config(
         stores=made_stores,
         backends=tuple(made_backends[what] for what in sorted(made_backends)),
         file=os.path.abspath(path) if path is not None else None,
-        warnings=tuple(line for source in sources for line in source.warnings),
+        warnings=(
+            *(line for source in sources for line in source.warnings),
+            *(
+                f"{labels['backend', what]}: no effect: data stays in the store that it was made in"
+                for what in sorted(made_backends)
+                if is_uuid(what)
+            ),
+        ),
         admin_token=_admin_token(environ),
     )
 

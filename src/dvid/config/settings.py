@@ -255,7 +255,8 @@ class Config:
         """The store of a data instance.
 
         The reference server's order decides: the data UUID, then `name:UUID` with the UUID of the node the instance
-        was made at, then its tags, then its type, then the default.
+        was made at, then its tags, then its type, then the default. A data UUID is random, and so never named
+        beforehand.
         """
         wanted = [data_uuid, f"{name}:{root_uuid}", *(f"{k}={v}" for k, v in sorted((tags or {}).items())), typename]
         for specifier in wanted:
