@@ -136,7 +136,14 @@ _FORMS = (
 
 ROUTES = (
     Route("POST", "/info", get_info, "The same as GET: a keyvalue instance has no settings to change.", answers=JSON),
-    Route("GET", "/keys", get_keys, "Answer all keys as a JSON list, in the order of their UTF-8 bytes.", answers=JSON),
+    Route(
+        "GET",
+        "/keys",
+        get_keys,
+        "Answer all keys as a JSON list, in the order of their UTF-8 bytes.",
+        answers=JSON,
+        immutable=True,
+    ),
     Route(
         "GET",
         "/keyrange/{first}/{last}",
@@ -144,6 +151,7 @@ ROUTES = (
         "Answer the keys of a range as a JSON list.",
         arguments=(_FIRST, _LAST),
         answers=JSON,
+        immutable=True,
     ),
     Route(
         "GET",
@@ -152,6 +160,7 @@ ROUTES = (
         "Answer the keys of a range with their values.",
         arguments=(_FIRST, _LAST),
         options=_FORMS,
+        immutable=True,
     ),
     Route(
         "GET",
@@ -161,6 +170,7 @@ ROUTES = (
         "there is the key.",
         arguments=(_KEY,),
         options=_PART,
+        immutable=True,
     ),
     Route(
         "POST",

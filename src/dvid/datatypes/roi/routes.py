@@ -203,6 +203,7 @@ ROUTES = (
         "Answer the region as a JSON list of spans [z, y, x0, x1]: the blocks (x0, y, z) to (x1, y, z), both included, "
         "in order of z, y and x.",
         answers=JSON,
+        immutable=True,
     ),
     Route(
         "POST",
@@ -246,6 +247,7 @@ ROUTES = (
             ),
         ),
         answers=OCTETS,
+        immutable=True,
     ),
     Route(
         "POST",
@@ -277,5 +279,6 @@ ROUTES = (
             ),
         ),
         answers=JSON,
+        immutable=True,
     ),
 )
