@@ -45,7 +45,11 @@ def serve_wsgi(app: Application, config: Config, listener: socket.socket, answer
         py_threads_idle_timeout=60,
         backpressure=connections,
         http_mode="1",
-        http1_opts=HTTP1Settings(max_buffer_size=config.limits.header_bytes),
+        http1_opts=HTTP1Settings(
+            # Connections may rest as long: many clients keep one, and don't try again when it was closed under a POST.
+            header_read_timeout=int(config.limits.request_seconds * 1000),
+            max_buffer_size=config.limits.header_bytes,
+        ),
         metrics=(None, None),
     )
     server.serve_mtr(futures._new_cbscheduler(loop, _callback(app), impl_asyncio=True), loop, stop)
