@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -162,3 +163,45 @@ def test_the_load_is_that_of_the_second_that_is_over(opened: Opened) -> None:
     assert total == 3
     assert last_second(tallies).gets <= 3
     assert len(seconds) <= 8
+
+
+def test_lines_are_whole_in_a_pipe_too(opened: Opened) -> None:
+    os.mkfifo(opened.file)
+    read: list[bytes] = []
+
+    def take() -> None:
+        with opened.file.open("rb") as pipe:
+            read.append(pipe.read())
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    journals = [opened.journal(0), opened.journal(1)]
+    writers = [
+        threading.Thread(target=lambda journal=journal: [journal.add(record("/" + "x" * 400)) for _ in range(1000)])
+        for journal in journals
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    opened.close()
+    for journal in journals:
+        os.close(journal._output or 0)
+    taker.join()
+    assert len([json.loads(line) for line in read[0].splitlines()]) == 2000
+
+
+def test_a_log_that_cannot_be_written_loses_lines_and_not_memory(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvid.http.journal._MOST_PENDING", 10)
+    os.mkfifo(opened.file)
+    reader = os.open(opened.file, os.O_RDONLY | os.O_NONBLOCK)  # and nobody reads
+    journal = opened.journal()
+    for _ in range(3):
+        for _ in range(1000):
+            journal.add(record("/" + "x" * 400))
+        time.sleep(0.1)
+    assert journal.pending <= 10
+    os.close(reader)
+    opened.close()

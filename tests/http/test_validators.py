@@ -61,7 +61,7 @@ def test_what_was_read_at_a_committed_node_is_not_sent_again(client: Client, pat
     client.commit()
     first = client.simulate_get(f"{path}/probe/a")
     tag = first.headers["etag"]
-    for given in (tag, f'"other", {tag}', tag.removeprefix("W/"), "*"):
+    for given in (tag, f'"other", {tag}', tag.removeprefix("W/")):
         again = client.simulate_get(f"{path}/probe/a", headers={"If-None-Match": given})
         assert again.status_code == 304
         assert again.content == b""

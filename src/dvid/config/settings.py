@@ -90,7 +90,7 @@ class Server:
         values.ORIGINS,
         "Web pages of which origins may read answers. An origin with a scheme (`https://host` or `https://host:port`) "
         "matches itself; a bare host matches it with any scheme and port, but not its subdomains; `*` matches all. "
-        "Empty: no page of another origin.",
+        "Empty: no page of another origin. Pages of origins that are named, other than by `*`, may also change data.",
         (),
     )
     web_client: str | None = _setting(

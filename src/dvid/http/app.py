@@ -54,7 +54,7 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         begin = time.perf_counter()
-        visit = _Visit()
+        visit = _Visit(environ["PATH_INFO"])
         self._gate.enter()
         body: Body | None = None
         try:
@@ -93,7 +93,7 @@ class Application:
                 time.time() - seconds,
                 seconds,
                 environ["REQUEST_METHOD"][:20],
-                environ["PATH_INFO"][:2000],
+                visit.path[:500],
                 visit.area,
                 status,
                 0 if visit.call is None else visit.call.received,
@@ -130,6 +130,7 @@ class Application:
 
     def _reply(self, request: falcon.Request, visit: _Visit, unfinished: list[Callable[[], None]]) -> Reply:
         path: str = request.path
+        visit.path = path
         params = request.params
         visit.user, visit.app = _text(params.get("u")), _text(params.get("app"))
         if request.method not in _METHODS:
@@ -226,10 +227,10 @@ def _check_path(path: str, raw: str) -> None:
 class _Visit:
     """What the journal gets to know about a request."""
 
-    __slots__ = ("app", "area", "call", "user")
+    __slots__ = ("app", "area", "call", "path", "user")
 
-    def __init__(self) -> None:
-        self.area, self.user, self.app = "other", "", ""
+    def __init__(self, path: str) -> None:
+        self.path, self.area, self.user, self.app = path, "other", "", ""
         self.call: Request | None = None
 
 

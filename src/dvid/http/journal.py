@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import queue
+import select
+import stat
 import sys
 import threading
 import time
@@ -61,10 +63,17 @@ class Journal:
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._output: int | None = None
         self._lock = threading.Lock()
+        self._dropped = 0
         self._tally = restored(board.read(worker))
         self._tally.restart()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self.add = self._queue.put
+
+    def add(self, record: Record) -> None:
+        """Take in an answered request; where too many wait, it is lost."""
+        if self._queue.qsize() < _MOST_PENDING:
+            self._queue.put(record)
+        else:
+            self._dropped += 1
 
     def start(self) -> None:
         """Begin to write."""
@@ -112,20 +121,33 @@ class Journal:
                 pass
             for record in records:
                 self._tally.add(record)
+            self._tally.lost, self._dropped = self._tally.lost + self._dropped, 0
             self._tally.pending, self._tally.running = self._queue.qsize(), self._gate.running
             self._board.publish(self._worker, publishable(self._tally))
         if self._output is not None:
-            self._write(records[-_MOST_PENDING:])
+            self._write(self._output, records)
         return going_on
 
-    def _write(self, records: list[Record]) -> None:
+    def _write(self, output: int, records: list[Record]) -> None:
         line = _json_line if self._form == "json" else _text_line
-        lines = memoryview(b"".join(map(line, records)))
+        # Workers share the output: a file takes what is written at once as a whole, a pipe no more than a page.
+        most = 1 << 20 if stat.S_ISREG(os.fstat(output).st_mode) else select.PIPE_BUF
+        block = bytearray()
         try:
-            while lines:
-                lines = lines[os.write(self._output or 2, lines) :]
+            for made in map(line, records):
+                if len(block) + len(made) > most:
+                    _write_whole(output, block)
+                    block.clear()
+                block += made
+            _write_whole(output, block)
         except OSError:
             self._tally.lost += len(records)  # a full disk or a closed terminal must not end the service
+
+
+def _write_whole(output: int, block: bytearray) -> None:
+    done = 0
+    while done < len(block):
+        done += os.write(output, bytes(block[done:]))
 
 
 @lru_cache(4)

@@ -35,7 +35,7 @@ def matches(given: str | None, tag: str) -> bool:
     if given is None:
         return False
     opaque = tag.removeprefix("W/")
-    return given.strip() == "*" or any(one.strip().removeprefix("W/") == opaque for one in given.split(","))
+    return any(one.strip().removeprefix("W/") == opaque for one in given.split(","))
 
 
 def headers(tag: str) -> dict[str, str]:
