@@ -22,6 +22,10 @@ StoreFolder = Annotated[
     str | None,
     typer.Option("--data", metavar="DIR", help="The folder of the store. Default: the one that 'dvid serve' uses."),
 ]
+Settings = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", help="The settings of the server, where it has more than one store."),
+]
 Passcode = Annotated[str, typer.Option(metavar="TEXT", help="The passcode that guards the repo, if it has one.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether you mean it.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, metavar="N", help="How many boxes to work on at the same time.")]

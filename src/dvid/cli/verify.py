@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dvid.cli.backups import store_folder
+from dvid.cli.backups import open_stores
 from dvid.cli.complaints import FAILURE
-from dvid.cli.options import StoreFolder
+from dvid.cli.options import Settings, StoreFolder
 
 if TYPE_CHECKING:
     from dvid.versions.envelope import Value
@@ -16,20 +16,18 @@ if TYPE_CHECKING:
     from dvid.versions.records import InstanceRecord
 
 
-def verify(data: StoreFolder = None) -> None:
+def verify(data: StoreFolder = None, config: Settings = None) -> None:
     """Read all of a store and list what is wrong with it; exit code 1 if anything is.
 
     Looks at checksums, records, what refers to what, and whether blocks decode to what they should.
     Servers may read and write the store meanwhile.
     """
     from dvid.cli.output import progress_bar, say
-    from dvid.storage import open_store
     from dvid.versions.verify import verify as check
 
-    folder = store_folder(data)
-    store = open_store(folder, read_only=True)
-    try:
-        total, found, read = store.size().entries, 0, 0
+    with open_stores(data, config) as (database, _):
+        total = sum(store.size().entries for store in (database.store, *database.others.values()))
+        found = read = 0
         with progress_bar("reading", total, unit="entries") as advance:
 
             def progress(entries: int) -> None:
@@ -37,12 +35,10 @@ def verify(data: StoreFolder = None) -> None:
                 read += entries
                 advance(entries)
 
-            for problem in check(store, check_content, progress):
+            for problem in check(database.store, check_content, progress, database.others):
                 found += 1
                 print(_line(problem), flush=True)
-    finally:
-        store.close()
-    say(f"read {read} entries of {folder}: {f'{found} are bad' if found else 'all are good'}")
+    say(f"read {read} entries: {f'{found} problems' if found else 'all are good'}")
     if found:
         raise typer.Exit(FAILURE)
 
@@ -53,18 +49,23 @@ def check_content(instance: InstanceRecord, table: bytes, key: bytes, value: Val
     Raises:
         DvidError: it does not.
     """
+    from dvid.codecs.images import decode_jpeg_block
     from dvid.datatypes.base import datatype
     from dvid.datatypes.imageblk.layout import layout_of
-    from dvid.datatypes.imageblk.reading import decoded_block
     from dvid.datatypes.imageblk.volume import Volume
-    from dvid.versions.envelope import expand
+    from dvid.errors import CorruptValue
+    from dvid.versions.envelope import Format, expand
     from dvid.versions.layout import DATA, block_of
 
-    if issubclass(datatype(instance.typename).handle, Volume) and table == DATA:
-        block_of(key)
-        decoded_block(value, layout_of(instance))
-    else:
+    if not (issubclass(datatype(instance.typename).handle, Volume) and table == DATA):
         expand(value)
+        return
+    block_of(key)
+    voxels = layout_of(instance)
+    if value.format == Format.JPEG:
+        decode_jpeg_block(value.payload, voxels.block_zyx)  # refuses images of another size
+    elif len(data := expand(value)) != voxels.block_bytes:
+        raise CorruptValue(f"a block has {len(data)} bytes, not {voxels.block_bytes}")
 
 
 def _line(problem: Problem) -> str:

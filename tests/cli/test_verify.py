@@ -1,0 +1,112 @@
+"""`dvid verify` by its words: what it prints, and its exit code."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import dvid as library
+from dvid.config import load_config
+from dvid.database import Database
+from dvid.inprocess import Library
+from dvid.storage import open_store
+from dvid.versions import layout
+
+
+@pytest.fixture
+def filled(on_store):
+    """A store with a volume; its node."""
+    np.save(on_store.folder / "in.npy", np.random.default_rng(1).integers(0, 255, (64, 64, 64), np.uint8))
+    node = on_store.uuid("repos", "new", "fly")
+    on_store("import", "in.npy", "--node", node, "--name", "gray")
+    return node
+
+
+def test_a_good_store_is_good(on_store, filled):
+    out, told = on_store.both("verify")
+    assert out == ""
+    assert "all are good" in told
+
+
+def test_a_flipped_bit_is_found_and_its_key_instance_and_node_are_named(on_store, filled):
+    store = open_store(on_store.folder / "store")
+
+    def damage(transaction):
+        entries = list(transaction.scan(layout.pack_u32(1) + layout.DATA, layout.pack_u32(2)))
+        key, value = bytes(entries[3].key), bytearray(entries[3].value)
+        value[len(value) // 2] ^= 16
+        transaction.put(key, value)
+        return key
+
+    key = store.transact(damage)
+    store.close()
+    out, told = on_store.both("verify", code=1)
+    assert out.count("\n") == 1
+    assert f"key {key.hex()}, instance 'gray', node {filled}: " in out
+    assert "checksum" in out
+    assert "1 problems" in told
+
+
+def test_a_store_is_read_while_it_is_written(on_store, filled):
+    stop = threading.Event()
+
+    def write():
+        with library.open(str(on_store.folder / "store")) as store:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                repo = store.create_repo(f"repo {number}")
+                volume = repo["master"].create("uint8blk", "gray")
+                volume[0:40, 0:40, 0:40] = np.uint8(number % 250)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(2):
+            on_store("verify")
+    finally:
+        stop.set()
+        writer.join()
+
+
+CONFIG = """
+[store.main]
+engine = "lmdb"
+path = "main"
+
+[store.voxels]
+engine = "lmdb"
+path = "voxels"
+
+[backend.default]
+store = "main"
+
+[backend.uint8blk]
+store = "voxels"
+"""
+
+
+def test_all_stores_of_a_configuration_are_backed_up_restored_and_read(plain):
+    (plain.folder / "dvid.toml").write_text(CONFIG)
+    plain.environment["DVID_SERVER_WORKERS"] = "1"
+    with Database.from_config(load_config(str(plain.folder / "dvid.toml"))) as database:
+        node = Library(database).create_repo("fly")["master"]
+        node.create("uint8blk", "gray")[0:50, 0:50, 0:50] = np.uint8(3)
+        assert database.others["voxels"].size().entries > 8
+    plain("verify", "--config", "dvid.toml")
+    assert "gray" in plain.both("verify", "--data", "main", code=1)[0]
+    plain("backup", "backup", "--config", "dvid.toml")
+    for name in ("main", "voxels"):
+        (plain.folder / name).rename(plain.folder / f"old-{name}")
+        plain("restore", f"backup/{name}", name)
+    _, told = plain.both("verify", "--config", "dvid.toml")
+    assert "all are good" in told
+    with Database.from_config(load_config(str(plain.folder / "dvid.toml"))) as database:
+        assert (Library(database)["fly"]["master"]["gray"][0:50, 0:50, 0:50] == 3).all()
+    assert "backup" in plain.fails("backup", "backup", "--config", "dvid.toml", code=2)
+
+
+def test_what_is_no_store_is_exit_code_2(plain):
+    assert "nowhere" in plain.fails("verify", "--data", "nowhere", code=2)
