@@ -13,7 +13,7 @@ from dvid.datatypes.base import new_instance
 from dvid.errors import ConfigError
 from dvid.storage import open_store
 from dvid.storage.protocol import Snapshot, Store, Transaction
-from dvid.versions import repos
+from dvid.versions import layout, repos
 from dvid.versions.catalogue import Catalogue, Directory, Node, read_instance
 from dvid.versions.records import InstanceRecord
 from dvid.versions.stores import Choice, Snapshots, absent, check_metadata, join, store_of
@@ -376,10 +376,15 @@ class Database:
 
         Raises:
             LockedNode: it is locked already.
+            StoreAbsent: the repo has data in a store that is not open, where somebody may be writing to the node.
         """
 
         def run(transaction: Transaction) -> str:
             node = self._catalogue.within(transaction).node(transaction, selector).record
+            if transaction.get(layout.IDENTITY) is not None:  # there have been other stores
+                for instance in repos.list_instances(transaction, node.repo):
+                    if instance.store and instance.store not in self.others:  # its writers would not be kept out
+                        raise absent(instance)
             repos.commit(transaction, node, note=note, log=log)
             return node.uuid
 

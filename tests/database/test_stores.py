@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,90 @@ def test_a_committed_node_refuses_writes_in_every_store_and_admins_change_its_ep
         with repo.database.view(ROOT, name) as view:
             assert view.epoch() == 1
     assert problems(repo.database) == []
+
+
+def test_a_commit_waits_for_a_writer_that_has_seen_the_node_open(repo, opened):
+    second = opened()
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(edit):
+        inside.set()
+        assert go_on.wait(60)
+        edit.put(DATA, b"key", b"in time")
+
+    for name, others in (("notes", ("gray", "plain")), ("gray", ("notes", "plain"))):
+        node = ROOT if name == "notes" else repo.child(ROOT)
+        inside.clear()
+        go_on.clear()
+        writer = threading.Thread(target=repo.database.edit, args=(node, name, slow))
+        writer.start()
+        assert inside.wait(60)
+        committer = threading.Thread(target=second.commit, args=(node,))
+        committer.start()
+        committer.join(0.3)
+        assert committer.is_alive()
+        assert not repo.node(node).locked
+        assert repo.get(node, others[1], b"key") is None  # reads go on
+        go_on.set()
+        committer.join(60)
+        writer.join(60)
+        assert repo.node(node).locked
+        assert repo.get(node, name, b"key") == b"in time"
+        with pytest.raises(LockedNode):
+            repo.put(node, others[0], b"key", b"late")
+
+
+def test_commits_and_writes_of_all_stores_never_wait_in_a_circle(repo, opened):
+    second, nodes = opened(), [ROOT]
+    stop = threading.Event()
+    taken: dict[str, set[tuple[str, str, bytes]]] = {name: set() for name in NAMES}
+    errors: list[BaseException] = []
+
+    def work(thread: int) -> None:
+        name, database, count = NAMES[thread % 3], (repo.database, second)[thread % 2], 0
+        try:
+            while not stop.is_set():
+                count += 1
+                node, key = nodes[-1], b"%d.%d" % (thread, count)
+                try:
+                    database.edit(node, name, lambda edit, key=key: edit.put(DATA, key, b""))
+                except LockedNode:
+                    continue
+                taken[name].add((node, name, key))
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(6)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: errors or all(taken.values()))
+    kept: dict[tuple[str, str], set[bytes]] = {}
+    for step in range(40):
+        database = (repo.database, second)[step % 2]
+        database.commit(nodes[-1])
+        for name in NAMES:
+            kept[nodes[-1], name] = own_keys(database, nodes[-1], name)
+        nodes.append(repo.child(nodes[-1]))
+    stop.set()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+    assert errors == []
+    for (node, name), keys in kept.items():
+        assert keys == own_keys(repo.database, node, name) == {key for at, _, key in taken[name] if at == node}
+
+
+def eventually(check: Callable[[], object]) -> None:
+    while not check():
+        time.sleep(0.005)
+
+
+def own_keys(database: Database, node: str, name: str) -> set[bytes]:
+    """The keys that were written at a node itself."""
+    with database.view(node, name) as view:
+        keys = set(view.keys(DATA))
+        parents = view.node.parents
+        return keys - set(view.version(parents[0]).keys(DATA)) if parents else keys
 
 
 def test_a_failed_edit_leaves_nothing(repo):
@@ -289,6 +374,8 @@ def test_an_instance_whose_store_is_not_declared_says_so_and_the_rest_goes_on(co
                 with pytest.raises(StoreAbsent):
                     view.sibling("gray")
             assert infos(less)["gray"]["Extended"] == {}
+            with pytest.raises(StoreAbsent):  # somebody may be writing to it
+                less.commit(ROOT)
             found = [problem.what for problem in verify(less.store, others=less.others)]
             assert any("'images', which was not read" in what for what in found)
             less.transact(lambda tx, directory: repos.delete_instance(tx, instance(less, "gray")))
