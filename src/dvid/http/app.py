@@ -24,6 +24,7 @@ from dvid.http.journal import Journal, Record
 from dvid.http.replies import STATUS_LINES, Answer, Body, answer_of, error_answer
 from dvid.http.routing import Match, Table
 from dvid.http.throttle import HeavyRequest
+from dvid.http.webclient import client_file
 from dvid.routes import Reply, Route
 
 StartResponse = Callable[..., Any]
@@ -155,7 +156,10 @@ class Application:
             return self._run(self._server.match(request.method, path[4:], params, admit), plain, unfinished)
         if path == "/metrics" and request.method in ("GET", "HEAD"):
             return metrics.get_metrics(plain)
-        if request.method in ("GET", "HEAD") and self._service.config.server.web_client is None:
+        if request.method in ("GET", "HEAD") and not kind:
+            settings = self._service.config.server
+            if settings.web_client is not None:
+                return client_file(settings, path)
             page = console_file(path, request.env.get("HTTP_IF_NONE_MATCH"))
             if page is not None:
                 return page
