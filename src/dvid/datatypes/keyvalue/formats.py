@@ -118,9 +118,10 @@ def values_protobuf(batches: Batches) -> Iterator[bytes]:
     for keys, values in batches:
         if not keys:
             continue
-        before = [headers[lengths] for lengths in zip(map(len, keys), map(len, values), strict=True)]
+        before = list(map(headers.__getitem__, zip(map(len, keys), map(len, values), strict=True)))
         parts: list[Buffer] = [b""] * (4 * len(keys))
-        parts[0::4], parts[2::4] = zip(*before, strict=True)
+        parts[0::4] = [before_key for before_key, _ in before]
+        parts[2::4] = [before_value for _, before_value in before]
         parts[1::4], parts[3::4] = keys, values
         yield b"".join(parts)
 

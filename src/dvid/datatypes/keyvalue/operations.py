@@ -21,7 +21,7 @@ from dvid.versions.view import Edit, View
 MAX_STORED_BYTES: Final = MAX_KEY - len(table_prefix(0, DATA)) - VERSION_BYTES
 """Longest key as it is stored: its UTF-8 bytes, one more for each NUL, and two at its end."""
 
-_SMALL: Final = 512
+SMALL: Final = 512
 """Values below this many bytes are not compressed: it would save nothing worth the time."""
 
 _FORMATS: Final = {"lz4": Format.LZ4, "gzip": Format.GZIP, "snappy": Format.SNAPPY}
@@ -159,16 +159,19 @@ def stored_key(key: str) -> bytes:
 # ---- writing ------------------------------------------------------------------------------------
 
 
-def pack(instance: InstanceRecord, pairs: Iterable[tuple[str, Buffer]]) -> list[Packed]:
-    """Compress values as the instance's setting says, where that saves room. Needs no transaction."""
-    kind, _, level = instance.compression.partition(":")
+def pack(instance: InstanceRecord | None, pairs: Iterable[tuple[str, Buffer]]) -> list[Packed]:
+    """Compress values as the instance's setting says, where that saves room. Needs no transaction.
+
+    The instance is not needed where all values are below `SMALL` bytes.
+    """
+    kind, _, level = ("none" if instance is None else instance.compression).partition(":")
     form = _FORMATS.get(kind, Format.RAW)
     return [_packed(key, value, form, int(level or -1)) for key, value in pairs]
 
 
 def _packed(key: str, value: Buffer, form: Format, level: int) -> Packed:
     size = len(value)
-    if form is not Format.RAW and size >= _SMALL:
+    if form is not Format.RAW and size >= SMALL:
         compressed = compress(value, form, level)
         if len(compressed) <= size - size // 16:
             return Packed(key, size, compressed, form)

@@ -55,19 +55,17 @@ def post_keyvalues(call: Call) -> Reply:
 
 
 def _store(call: Call, pairs: list[tuple[str, bytes]]) -> Reply:
+    limit = call.limits.key_bytes
     for key, _ in pairs:
-        _check(call, key)
-    with call.view() as view:
-        instance = view.instance
+        if len(key) * 4 > limit and (size := len(key.encode(errors="replace"))) > limit:
+            raise BadRequest(f"the key {key[:40]!r}... has {size} bytes; the limit is {limit} (limits.keyBytes)")
+    instance = None
+    if any(len(value) >= operations.SMALL for _, value in pairs):
+        with call.view() as view:
+            instance = view.instance
     packed = operations.pack(instance, pairs)
     call.edit(lambda edit: operations.put(edit, packed))
     return Reply(b"", TEXT)
-
-
-def _check(call: Call, key: str) -> None:
-    size, limit = len(key.encode(errors="replace")), call.limits.key_bytes
-    if size > limit:
-        raise BadRequest(f"the key {key[:40]!r}... has {size} bytes; the limit is {limit} (limits.keyBytes)")
 
 
 def delete_key(call: Call, key: str) -> Reply:
