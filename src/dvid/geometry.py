@@ -40,7 +40,7 @@ class Box:
     def shape_zyx(self) -> Zyx:
         """Extent along z, y and x; never negative."""
         (z0, y0, x0), (z1, y1, x1) = self.start_zyx, self.stop_zyx
-        return max(z1 - z0, 0), max(y1 - y0, 0), max(x1 - x0, 0)
+        return (z1 - z0 if z1 > z0 else 0), (y1 - y0 if y1 > y0 else 0), (x1 - x0 if x1 > x0 else 0)
 
     @property
     def voxels(self) -> int:
@@ -70,22 +70,42 @@ class Box:
 
     def is_aligned(self, block_zyx: Zyx) -> bool:
         """True if the faces of the box lie between blocks."""
-        return all(
-            a % b == 0 for point in (self.start_zyx, self.stop_zyx) for a, b in zip(point, block_zyx, strict=True)
-        )
+        (z0, y0, x0), (z1, y1, x1), (bz, by, bx) = self.start_zyx, self.stop_zyx, block_zyx
+        return not (z0 % bz or y0 % by or x0 % bx or z1 % bz or y1 % by or x1 % bx)
 
     def blocks(self, block_zyx: Zyx) -> BlockRange:
         """The blocks that hold a voxel of the box."""
-        return BlockRange(
-            tuple(a // b for a, b in zip(self.start_zyx, block_zyx, strict=True)),  # type: ignore[arg-type]
-            tuple(-(-a // b) for a, b in zip(self.stop_zyx, block_zyx, strict=True)),  # type: ignore[arg-type]
-        )
+        (z0, y0, x0), (z1, y1, x1), (bz, by, bx) = self.start_zyx, self.stop_zyx, block_zyx
+        return BlockRange((z0 // bz, y0 // by, x0 // bx), (-(-z1 // bz), -(-y1 // by), -(-x1 // bx)))
+
+    def parts(self, most: int) -> Iterator[Box]:
+        """The same voxels in the order of an array, in boxes of at most `most`: whole planes or rows where they fit."""
+        return (Box(start, stop) for start, stop in _parts(self.start_zyx, self.stop_zyx, most))
 
     def slices_in(self, outer: Box) -> tuple[slice, slice, slice]:
         """Where the box lies in an array that holds `outer`."""
         return tuple(  # type: ignore[return-value]
             slice(a - o, b - o) for a, b, o in zip(self.start_zyx, self.stop_zyx, outer.start_zyx, strict=True)
         )
+
+
+def _parts(start_zyx: Zyx, stop_zyx: Zyx, most: int) -> Iterator[tuple[Zyx, Zyx]]:
+    (z0, y0, x0), (z1, y1, x1) = start_zyx, stop_zyx
+    if z1 <= z0 or y1 <= y0 or x1 <= x0:
+        return
+    planes, rows = most // ((y1 - y0) * (x1 - x0)), most // (x1 - x0)
+    if planes:
+        for z in range(z0, z1, planes):
+            yield (z, y0, x0), (min(z + planes, z1), y1, x1)
+        return
+    for z in range(z0, z1):
+        if rows:
+            for y in range(y0, y1, rows):
+                yield (z, y, x0), (z + 1, min(y + rows, y1), x1)
+            continue
+        for y in range(y0, y1):
+            for x in range(x0, x1, max(most, 1)):
+                yield (z, y, x), (z + 1, y + 1, min(x + max(most, 1), x1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +117,9 @@ class BlockRange:
 
     @property
     def shape_zyx(self) -> Zyx:
-        """Number of blocks along z, y and x."""
-        return Box(self.start_zyx, self.stop_zyx).shape_zyx
+        """Number of blocks along z, y and x; never negative."""
+        (z0, y0, x0), (z1, y1, x1) = self.start_zyx, self.stop_zyx
+        return (z1 - z0 if z1 > z0 else 0), (y1 - y0 if y1 > y0 else 0), (x1 - x0 if x1 > x0 else 0)
 
     def __len__(self) -> int:
         dz, dy, dx = self.shape_zyx
@@ -114,9 +135,11 @@ class BlockRange:
         (z0, y0, x0), (z1, y1, x1) = self.start_zyx, self.stop_zyx
         return (BlockRange((z, y0, x0), (z + 1, y1, x1)) for z in range(z0, z1))
 
+    def parts(self, most: int) -> Iterator[BlockRange]:
+        """The same blocks in the same order, in ranges of at most `most` blocks: whole layers or rows where they fit."""
+        return (BlockRange(start, stop) for start, stop in _parts(self.start_zyx, self.stop_zyx, most))
+
     def box(self, block_zyx: Zyx) -> Box:
         """The voxels of all these blocks."""
-        return Box(
-            tuple(a * b for a, b in zip(self.start_zyx, block_zyx, strict=True)),  # type: ignore[arg-type]
-            tuple(a * b for a, b in zip(self.stop_zyx, block_zyx, strict=True)),  # type: ignore[arg-type]
-        )
+        (z0, y0, x0), (z1, y1, x1), (bz, by, bx) = self.start_zyx, self.stop_zyx, block_zyx
+        return Box((z0 * bz, y0 * by, x0 * bx), (z1 * bz, y1 * by, x1 * bx))

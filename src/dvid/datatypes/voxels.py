@@ -22,7 +22,7 @@ _UNIT = "nanometers"
 
 GRID_ABOUT: Mapping[str, str] = {
     "BlockSize": "Voxels of a block along x, y and z, like 64,64,64.",
-    "VoxelSize": "Size of a voxel along x, y and z; 8,8,8 if not given.",
+    "VoxelSize": "Size of a voxel along x, y and z, also called Res; 8,8,8 if not given.",
     "VoxelUnits": 'Units of VoxelSize along x, y and z; "nanometers,nanometers,nanometers" if not given.',
 }
 """What the settings of a grid of blocks mean."""
@@ -69,7 +69,7 @@ def grid_settings(options: Options, *, block_size: int, voxel_bytes: int = 1) ->
     Raises:
         BadRequest: one has a bad value.
     """
-    voxel_size = options.numbers("VoxelSize", (8.0, 8.0, 8.0))
+    voxel_size = options.numbers("VoxelSize", options.numbers("Res", (8.0, 8.0, 8.0)))
     if min(voxel_size) <= 0:
         raise BadRequest(f"VoxelSize: three positive numbers were expected, not {','.join(map(str, voxel_size))}")
     text = options.take("VoxelUnits")

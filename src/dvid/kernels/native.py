@@ -32,6 +32,7 @@ def _name(symbol: str, extension_module: str, *exported: str) -> None:
 
 
 _name("LZ4_decompress_safe", lz4.block._block.__file__, "LZ4_decompress_safe")
+_name("LZ4_compress_fast", lz4.block._block.__file__, "LZ4_compress_fast")
 # The first name chooses AVX where the processor has it: three times faster.
 _name("XXH3_64bits_withSeed", xxhash._xxhash.__file__, "XXH3_64bits_withSeed_dispatch", "XXH3_64bits_withSeed")
 
@@ -39,6 +40,11 @@ lz4_decompress_safe = types.ExternalFunction(
     "LZ4_decompress_safe", types.int32(types.uintp, types.uintp, types.int32, types.int32)
 )
 """(source address, target address, source bytes, target bytes) -> bytes written, negative where the data are damaged."""
+
+lz4_compress_fast = types.ExternalFunction(
+    "LZ4_compress_fast", types.int32(types.uintp, types.uintp, types.int32, types.int32, types.int32)
+)
+"""(source address, target address, source bytes, target bytes, acceleration) -> bytes written, 0 if they don't fit."""
 
 xxh3_64 = types.ExternalFunction("XXH3_64bits_withSeed", types.uint64(types.uintp, types.uintp, types.uint64))
 """(address, bytes, seed) -> XXH3 of 64 bits."""

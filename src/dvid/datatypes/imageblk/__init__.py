@@ -10,8 +10,6 @@ from dvid.datatypes.voxels import SETTINGS_ABOUT, extents_beside
 _SETTINGS = {
     **SETTINGS_ABOUT,
     "Channels": f"Number of channels of a voxel, 1 to {MAX_CHANNELS} (default: 4 for rgba8blk, else 1)",
-    "GridStore": "Kept for clients of the reference server; not used",
-    "ScaleLevel": "Kept for clients of the reference server; not used",
 }
 
 DATATYPES = tuple(

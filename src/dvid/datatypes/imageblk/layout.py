@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,17 +32,9 @@ class VoxelLayout:
     nothing: NDArray[np.uint8]
     """The same for boxes: zeros, as in the reference server."""
     interpolable: bool
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of a voxel."""
-        return len(self.background)
-
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of a block."""
-        z, y, x = self.block_zyx
-        return z * y * x * self.itemsize
+    itemsize: int
+    """Bytes of a voxel."""
+    block_bytes: int
 
     def bytes_of(self, box: Box) -> int:
         """Bytes of the voxels of a box."""
@@ -52,8 +45,8 @@ class VoxelLayout:
         shape = shape_zyx if self.channels == 1 else (*shape_zyx, self.channels)
         return np.frombuffer(data, self.dtype).reshape(shape)
 
-    def check_size(self, box: Box, limit: int) -> None:
-        """Refuse a box without voxels, or with more bytes than allowed.
+    def check_size(self, box: Box, limit: int, name: str = "limits.answerBytes") -> None:
+        """Refuse a box without voxels, or with more bytes than allowed by the limit of that name.
 
         Raises:
             BadRequest: an extent is not positive.
@@ -61,8 +54,8 @@ class VoxelLayout:
         """
         if min(box.shape_zyx) < 1:
             raise BadRequest(f"sizes must be at least 1; the box has the size (x, y, z) {box.shape_zyx[::-1]}")
-        if self.bytes_of(box) > limit:
-            raise TooLarge(f"the box has {self.bytes_of(box)} bytes, the limit is {limit} (limits.answerBytes)")
+        if (size := self.bytes_of(box)) > limit:
+            raise TooLarge(f"the box has {size} bytes, the limit is {limit}{f' ({name})' if name else ''}")
 
 
 @lru_cache(1024)
@@ -72,7 +65,8 @@ def _layout(block: Zyx, dtype: str, channels: int, background: int, interpolable
     voxel = np.full(channels * kind.itemsize, background, np.uint8)
     nothing = np.zeros_like(voxel)
     voxel.flags.writeable = nothing.flags.writeable = False
-    return VoxelLayout(block, kind, channels, voxel, nothing, interpolable)
+    size = len(voxel)
+    return VoxelLayout(block, kind, channels, voxel, nothing, interpolable, size, math.prod(block) * size)
 
 
 def layout_of(instance: InstanceRecord) -> VoxelLayout:

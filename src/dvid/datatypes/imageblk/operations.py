@@ -1,144 +1,68 @@
-"""What can be asked of an image instance besides boxes: block streams, masks, descriptions."""
+"""What can be asked of an image instance besides its voxels: masks of regions, descriptions."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.codecs.images import encode_jpeg_block
 from dvid.datatypes.imageblk.layout import layout_of
-from dvid.datatypes.imageblk.reading import decoded_block, read_blocks, read_bytes
-from dvid.datatypes.roi.operations import block_mask, voxel_mask
+from dvid.datatypes.imageblk.reading import read_box
+from dvid.datatypes.roi.operations import touched_blocks, voxel_mask
 from dvid.datatypes.voxels import block_zyx, extents_of, voxel_extended
 from dvid.errors import BadRequest
 from dvid.geometry import Box, Zyx
-from dvid.storage.protocol import Buffer
-from dvid.versions import layout as keys
-from dvid.versions.envelope import Format
 from dvid.versions.view import View
-
-_BLOCK_HEADER = struct.Struct("<iiii")
-_BLOCKS_AT_ONCE = 64
-
 
 # ---- regions of interest ------------------------------------------------------------------------
 
 
-def read_masked(view: View, box: Box, roi: str, attenuation: int) -> NDArray[np.uint8]:
-    """The bytes of a box, (z, y, x, itemsize), with what lies outside a region made dark.
+def check_region(view: View, roi: str, attenuation: int = 0) -> None:
+    """Refuse what cannot be a mask, or cannot be attenuated by one.
+
+    Raises:
+        UnknownInstance: there is no instance of that name.
+        BadRequest: it is not a region, or attenuation is asked of voxels of more than one byte.
+    """
+    voxel_mask(view.sibling(roi), Box((0, 0, 0), (0, 0, 0)))
+    if attenuation and layout_of(view.instance).itemsize != 1:
+        raise BadRequest("attenuation works for voxels of 8 bits only")
+
+
+def read_masked(view: View, box: Box, roi: str, attenuation: int = 0) -> NDArray[np.uint8]:
+    """The bytes of a box, (z, y, x, itemsize), with what lies outside a region made dark: see `darken`."""
+    data = np.ascontiguousarray(read_box(view, box)).view(np.uint8).reshape(*box.shape_zyx, -1)
+    darken(view, box, data, roi, attenuation)
+    return data
+
+
+def darken(view: View, box: Box, data: NDArray[np.uint8], roi: str, attenuation: int = 0) -> None:
+    """Make what lies outside a region dark.
 
     Args:
         view: the image.
         box: where.
+        data: the bytes of its voxels, (z, y, x, itemsize); changed.
         roi: name of the region's instance.
         attenuation: outside, values are divided by 2 to this power; 0 makes them zero.
-
-    Raises:
-        BadRequest: attenuation is asked of voxels of more than one byte.
     """
-    voxels = layout_of(view.instance)
-    if attenuation and voxels.itemsize != 1:
-        raise BadRequest("attenuation works for voxels of 8 bits only")
-    data = np.frombuffer(bytearray(read_bytes(view, box)), np.uint8).reshape(*box.shape_zyx, voxels.itemsize)
-    outside = ~voxel_mask(view.sibling(roi), box)
+    inside = voxel_mask(view.sibling(roi), box).view(np.uint8)
     if attenuation:
-        data[outside] >>= attenuation
+        np.right_shift(data[..., 0], (1 - inside) * np.uint8(attenuation), out=data[..., 0])
     else:
-        data[outside] = 0
-    return data
+        np.multiply(data, inside[..., None], out=data)
 
 
 def blocks_inside(view: View, roi: str, box: Box) -> Callable[[Zyx], bool]:
-    """Which blocks of the image touch a region: a test of block coordinates in the box.
+    """Which blocks of the image touch a region: a test of the coordinates of blocks that touch the box.
 
     The region's blocks may have another size than the image's.
     """
-    size = block_zyx(view.instance)
-    blocks = box.blocks(size)
-    region = view.sibling(roi)
-    if block_zyx(region.instance) == size:
-        mask, (z0, y0, x0) = block_mask(region, blocks.box(size))[0], blocks.start_zyx
-        return lambda block: bool(mask[block[0] - z0, block[1] - y0, block[2] - x0])
-    return lambda block: bool(block_mask(region, Box.at(*_corner(block, size)))[0].any())
-
-
-def _corner(block: Zyx, size: Zyx) -> tuple[Zyx, Zyx]:
-    z, y, x = (number * extent for number, extent in zip(block, size, strict=True))
-    return (z, y, x), size
-
-
-# ---- streams of blocks --------------------------------------------------------------------------
-
-
-def stream_blocks(view: View, blocks: Iterable[Zyx], compression: str) -> Iterator[bytes]:
-    """Those of the blocks that somebody wrote, each behind a header of four int32: x, y, z, number of bytes.
-
-    Args:
-        view: the image.
-        blocks: block coordinates, in the order wanted.
-        compression: "uncompressed" for voxels, "jpeg" for JPEG images of them (one row of planes under the other).
-    """
-    voxels = layout_of(view.instance)
-    waiting: list[Zyx] = []
-
-    def flush() -> bytes:
-        pieces: list[Buffer] = []
-        values = view.get_many(keys.DATA, [keys.block_key(block) for block in waiting])
-        for (z, y, x), value in zip(waiting, values, strict=True):
-            if value is None:
-                continue
-            if compression != "jpeg":
-                data = decoded_block(value, voxels)
-            elif value.format == Format.JPEG:
-                data = value.payload
-            else:
-                plain = np.frombuffer(decoded_block(value, voxels), np.uint8)
-                data = encode_jpeg_block(plain.reshape(voxels.block_zyx))
-            pieces += (_BLOCK_HEADER.pack(x, y, z, len(data)), data)
-        return b"".join(pieces)
-
-    for block in blocks:
-        waiting.append(block)
-        if len(waiting) == _BLOCKS_AT_ONCE:
-            yield flush()
-            waiting.clear()
-    if waiting:
-        yield flush()
-
-
-def check_block_compression(view: View, compression: str) -> str:
-    """How blocks leave in a stream: "jpeg" or "uncompressed".
-
-    Blocks that are not stored as JPEG are not answered as JPEG unless asked for by that word, and then only if they
-    can be: 8-bit voxels of one channel.
-
-    Raises:
-        BadRequest: another word, or voxels that JPEG cannot hold.
-    """
-    voxels = layout_of(view.instance)
-    stored_as_jpeg = view.instance.compression.startswith("jpeg")
-    if compression not in ("", "jpeg", "uncompressed"):
-        raise BadRequest(f"compression: jpeg or uncompressed was expected, not {compression[:40]!r}")
-    if compression == "uncompressed" or (not compression and not stored_as_jpeg):
-        return "uncompressed"
-    if voxels.itemsize != 1:
-        raise BadRequest("compression: these voxels have more than 8 bits, JPEG cannot hold them: ask for uncompressed")
-    return "jpeg"
-
-
-def read_row(view: View, start_zyx: Zyx, count: int) -> Iterator[bytes]:
-    """The voxels of `count` blocks along x, background for those that nobody wrote."""
-    voxels = layout_of(view.instance)
-    depth, height, width = voxels.block_zyx
-    empty = np.tile(voxels.background, depth * height * width).tobytes()
-    z, y, x = start_zyx
-    for first in range(x, x + count, _BLOCKS_AT_ONCE):
-        row = [keys.block_key((z, y, i)) for i in range(first, min(first + _BLOCKS_AT_ONCE, x + count))]
-        yield b"".join(empty if data is None else data for data in read_blocks(view, row))
+    mask, blocks = touched_blocks(view.sibling(roi), box, block_zyx(view.instance))
+    z0, y0, x0 = blocks.start_zyx
+    return lambda block: bool(mask[block[0] - z0, block[1] - y0, block[2] - x0])
 
 
 # ---- descriptions -------------------------------------------------------------------------------

@@ -1,31 +1,19 @@
-"""The requests that image instances take."""
+"""The requests that image instances take: their declarations, and the handlers of those that describe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dvid.codecs.compression import gzip_compress, gzip_decompress, lz4_compress, lz4_decompress
-from dvid.codecs.images import encode_image, encode_volume_jpeg, parse_format
+from dvid.codecs.images import encode_image, parse_format
 from dvid.datatypes.imageblk import operations as ops
-from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
-from dvid.datatypes.imageblk.reading import PIECE_BYTES, read_box, read_bytes, stream_box
-from dvid.datatypes.imageblk.slices import ObliquePlane, Plane, oblique_image, parse_dims, scaled, stored_size
-from dvid.datatypes.imageblk.writing import (
-    Planes,
-    full_key,
-    not_aligned,
-    planes_of,
-    put_blocks,
-    sealed_blocks,
-    write_box,
-)
+from dvid.datatypes.imageblk.blocks import get_blocks, get_specificblocks, get_subvolblocks, post_blocks
+from dvid.datatypes.imageblk.raw import MAX_IMAGE_BYTES, get_isotropic, get_raw, post_raw, refuse_isotropic
+from dvid.datatypes.imageblk.slices import ObliquePlane, oblique_image, parse_dims
 from dvid.datatypes.voxels import set_extents
-from dvid.errors import BadRequest, Conflict, TooLarge
-from dvid.geometry import MAX_COORDINATE, BlockRange, Box, Xyz, Zyx, reverse3
+from dvid.errors import BadRequest
+from dvid.geometry import MAX_COORDINATE, Box, Xyz, reverse3
 from dvid.routes import (
     JSON,
     TEXT,
@@ -43,283 +31,8 @@ from dvid.routes import (
 )
 from dvid.versions import layout as keys
 from dvid.versions import repos
-from dvid.versions.view import Edit, View
-
-MAX_IMAGE_BYTES = 1 << 28
-"""Images and compressed volumes are made whole in memory: this is the most voxel bytes one may have."""
 
 METADATA = "application/vnd.dvid-nd-data+json"
-
-
-# ---- raw and isotropic --------------------------------------------------------------------------
-
-
-def get_raw(
-    call: Call,
-    dims: Plane | None,
-    size: tuple[int, ...],
-    offset: Xyz,
-    format: str,  # noqa: A002 - named as in the path
-    roi: str,
-    attenuation: int,
-    compression: str,
-    isotropic: bool = False,
-) -> Reply:
-    """Answer a slice as an image, or a box as voxels."""
-    if attenuation and not roi:
-        raise BadRequest("attenuation is for what lies outside a region: name it with roi=")
-    if dims is None:
-        attenuation = 0  # volumes are data, not pictures: the reference makes the outside 0, and so do we
-    if dims is not None:
-        if compression:
-            raise BadRequest("compression is for volumes; the format of a slice is the last part of the path")
-        return _slice(call, dims, size, offset, format, roi, attenuation, isotropic)
-    box = _box(size, offset)
-    with call.view() as view:
-        voxels = layout_of(view.instance)
-        voxels.check_size(box, call.limits.answer_bytes)
-        if format not in ("", "octet-stream"):
-            return _jpeg_volume(view, box, format, roi, attenuation)
-        length = voxels.bytes_of(box)
-        if roi or compression or length <= PIECE_BYTES:
-            if length > max(MAX_IMAGE_BYTES, PIECE_BYTES):
-                raise TooLarge(
-                    f"a masked or compressed box may have {MAX_IMAGE_BYTES} bytes, not {length}: ask for less"
-                )
-            data = ops.read_masked(view, box, roi, attenuation).tobytes() if roi else read_bytes(view, box)
-            return Reply(_compressed(data, compression))
-    return Reply(_pieces(call, box), length=length)
-
-
-def get_isotropic(call: Call, **arguments: Any) -> Reply:
-    """Like `get_raw`, with square pixels."""
-    return get_raw(call, **arguments, isotropic=True)
-
-
-def _pieces(call: Call, box: Box) -> Iterator[bytes]:
-    with call.view() as view:
-        yield from stream_box(view, box)
-
-
-def _compressed(data: bytes, compression: str) -> bytes:
-    if compression == "lz4":
-        return lz4_compress(data)
-    return gzip_compress(data) if compression == "gzip" else data
-
-
-def _slice(
-    call: Call,
-    plane: Plane,
-    size: tuple[int, ...],
-    offset: Xyz,
-    format_text: str,
-    roi: str,
-    attenuation: int,
-    isotropic: bool,
-) -> Reply:
-    image_format = parse_format(format_text)
-    if len(size) != 2:
-        raise BadRequest(f"size: two numbers, width_height, were expected for a slice, not {len(size)}")
-    width, height = size
-    with call.view() as view:
-        voxels = layout_of(view.instance)
-        stored = (width, height)
-        if isotropic:
-            stored = stored_size(stored, plane, tuple(view.instance.settings["VoxelSize"]))
-            if min(stored) < 1:
-                raise BadRequest(f"the image of {width} x {height} pixels is less than one voxel wide or high")
-            voxels.check_size(Box.at((0, 0, 0), (1, height, width)), MAX_IMAGE_BYTES)
-        box = _within(plane.box(stored, offset))
-        voxels.check_size(box, min(MAX_IMAGE_BYTES, call.limits.answer_bytes))
-        if roi:
-            volume = voxels.array(ops.read_masked(view, box, roi, attenuation), box.shape_zyx)
-        else:
-            volume = read_box(view, box)
-    image = plane.image(volume)
-    if isotropic:
-        image = scaled(image, (width, height), interpolate=voxels.interpolable)
-    return Reply(*encode_image(image, image_format))
-
-
-def _jpeg_volume(view: View, box: Box, format_text: str, roi: str, attenuation: int) -> Reply:
-    image_format = parse_format(format_text)
-    voxels = layout_of(view.instance)
-    if image_format.kind != "jpg" or voxels.itemsize != 1:
-        raise BadRequest(
-            "volumes leave as octet-stream, or those of 8-bit gray also as one jpg, planes under each other"
-        )
-    voxels.check_size(box, MAX_IMAGE_BYTES)
-    data = ops.read_masked(view, box, roi, attenuation) if roi else np.frombuffer(read_bytes(view, box), np.uint8)
-    return Reply(encode_volume_jpeg(data.reshape(box.shape_zyx), image_format.quality), "image/jpeg")
-
-
-def post_raw(
-    call: Call,
-    dims: Plane | None,
-    size: tuple[int, ...],
-    offset: Xyz,
-    roi: str,
-    mutate: bool,
-    unaligned: bool,
-    compression: str,
-) -> Reply:
-    """Store a box of voxels."""
-    if dims is not None:
-        raise BadRequest("slices cannot be stored: POST 3D boxes (0_1_2) of whole blocks")
-    box = _box(size, offset)
-    with call.view() as view:
-        voxels = layout_of(view.instance)
-        voxels.check_size(box, call.limits.decompressed_bytes)
-        if not box.is_aligned(voxels.block_zyx):
-            if not unaligned:
-                raise BadRequest(not_aligned(box, voxels))
-            data = np.frombuffer(_body(call, compression, voxels.bytes_of(box)), np.uint8)
-            call.edit(
-                lambda edit: write_box(edit, box, data, mutate=mutate, unaligned=True, inside=_inside(edit, roi, box))
-            )
-            return Reply(b"", TEXT)
-        # Compressed and sealed while the body arrives, so that the transaction is short and memory holds it once.
-        planes = _planes(call, compression, voxels, box)
-        seal = partial(sealed_blocks, view.instance, partial(full_key, view), box, planes, _inside(view, roi, box))
-        sealed, version = list(seal()), full_key(view, (0, 0, 0))
-        _expect_end(call)
-
-    def write(edit: Edit) -> int:
-        if full_key(edit, (0, 0, 0)) != version:
-            raise Conflict("the branch has moved to another node while the request came in: send it again")
-        return put_blocks(edit, box, sealed, mutate=mutate)
-
-    call.edit(write)
-    return Reply(b"", TEXT)
-
-
-def _inside(view: View, roi: str, box: Box) -> Callable[[Zyx], bool] | None:
-    return ops.blocks_inside(view, roi, box) if roi else None
-
-
-def _planes(call: Call, compression: str, voxels: VoxelLayout, box: Box) -> Planes:
-    """The planes of a box, as they come with the request's body."""
-    length = voxels.bytes_of(box)
-    if compression:
-        return planes_of(voxels, box, np.frombuffer(_body(call, compression, length), np.uint8))
-    announced = call.header("Content-Length")
-    if announced is not None and announced != str(length):
-        raise BadRequest(_wrong_length(length, announced))
-    if length > call.limits.body_bytes:
-        raise TooLarge(f"the box has {length} bytes, the limit is {call.limits.body_bytes} (limits.bodyBytes)")
-    plane, seen = length // box.shape_zyx[0], 0
-
-    def planes(count: int) -> bytearray:
-        nonlocal seen
-        room = bytearray()
-        while len(room) < count * plane:
-            piece = call.read(count * plane - len(room))
-            if not piece:
-                raise BadRequest(_wrong_length(length, seen + len(room)))
-            room += piece
-        seen += len(room)
-        return room
-
-    return planes
-
-
-def _expect_end(call: Call) -> None:
-    if call.read(1):
-        raise BadRequest("the request's body has more bytes than the box takes")
-
-
-def _wrong_length(expected: int, found: int | str) -> str:
-    return f"the box takes {expected} bytes of voxels; the request's body has {found}"
-
-
-def refuse_isotropic(call: Call, **_: Any) -> Reply:
-    """Refuse to store isotropic images."""
-    raise BadRequest("isotropic images cannot be stored: POST to raw")
-
-
-def _body(call: Call, compression: str, expected: int) -> bytes:
-    """The voxels in a request's body, exactly as many bytes as expected."""
-    if compression == "lz4":
-        return lz4_decompress(call.body(), expected)
-    if compression == "gzip":
-        data = gzip_decompress(call.body(), expected, "the voxels")
-    else:
-        data = call.body()
-    if len(data) != expected:
-        raise BadRequest(_wrong_length(expected, len(data)))
-    return data
-
-
-# ---- blocks -------------------------------------------------------------------------------------
-
-
-def get_blocks(call: Call, start: Xyz, count: int) -> Reply:
-    """Answer a row of blocks."""
-    with call.view() as view:
-        voxels = layout_of(view.instance)
-        length = count * voxels.block_bytes
-        if length > call.limits.answer_bytes:
-            raise TooLarge(
-                f"{count} blocks have {length} bytes, the limit is {call.limits.answer_bytes} (limits.answerBytes)"
-            )
-        _within(_row(reverse3(start), count).box(voxels.block_zyx))
-    return Reply(_stream(call, lambda view: ops.read_row(view, reverse3(start), count)), length=length)
-
-
-def post_blocks(call: Call, start: Xyz, count: int, mutate: bool) -> Reply:
-    """Store a row of blocks."""
-    with call.view() as view:
-        voxels = layout_of(view.instance)
-        box = _within(_row(reverse3(start), count).box(voxels.block_zyx))
-        voxels.check_size(box, call.limits.decompressed_bytes)
-        data = np.frombuffer(_body(call, "", voxels.bytes_of(box)), np.uint8)
-    depth, height, width = voxels.block_zyx
-    blocks = data.reshape(count, depth, height, width * voxels.itemsize)
-    volume = np.ascontiguousarray(blocks.transpose(1, 2, 0, 3)).reshape(-1)
-    # As in the reference server, whole blocks don't grow the extents: those who write them set the extents.
-    call.edit(lambda edit: write_box(edit, box, volume, mutate=mutate, grow=False))
-    return Reply(b"", TEXT)
-
-
-def _row(start_zyx: Zyx, count: int) -> BlockRange:
-    z, y, x = start_zyx
-    return BlockRange(start_zyx, (z + 1, y + 1, x + count))
-
-
-def get_subvolblocks(call: Call, size: tuple[int, ...], offset: Xyz, compression: str) -> Reply:
-    """Answer the blocks of a box."""
-    box = _box(size, offset)
-    with call.view() as view:
-        voxels = layout_of(view.instance)
-        how = ops.check_block_compression(view, compression)
-        voxels.check_size(box, call.limits.answer_bytes)
-        if not box.is_aligned(voxels.block_zyx):
-            raise BadRequest(not_aligned(box, voxels).partition(", or add")[0])
-        blocks = box.blocks(voxels.block_zyx)
-        if voxels.bytes_of(box) <= PIECE_BYTES:
-            return Reply(b"".join(ops.stream_blocks(view, blocks, how)))
-    return Reply(_stream(call, lambda view: ops.stream_blocks(view, blocks, how)))
-
-
-def get_specificblocks(call: Call, blocks: tuple[int, ...], compression: str, prefetch: bool) -> Reply:
-    """Answer single blocks."""
-    if len(blocks) % 3:
-        raise BadRequest(f"blocks: three numbers for each block were expected, not {len(blocks)} in all")
-    wanted = [reverse3((x, y, z)) for x, y, z in zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True)]
-    with call.view() as view:
-        voxels = layout_of(view.instance)
-        how = ops.check_block_compression(view, compression)
-        size = len(wanted) * voxels.block_bytes
-        if size > call.limits.answer_bytes:
-            raise TooLarge(f"{len(wanted)} blocks have {size} bytes, the limit is {call.limits.answer_bytes}")
-    if prefetch:
-        return Reply(b"")
-    return Reply(_stream(call, lambda view: ops.stream_blocks(view, wanted, how)))
-
-
-def _stream(call: Call, pieces: Callable[[View], Iterator[bytes]]) -> Iterator[bytes]:
-    with call.view() as view:
-        yield from pieces(view)
 
 
 # ---- planes, descriptions -----------------------------------------------------------------------
@@ -387,18 +100,6 @@ def get_rawkey(call: Call, x: int, y: int, z: int) -> Reply:
 
 
 # ---- parsing ------------------------------------------------------------------------------------
-
-
-def _box(size: tuple[int, ...], offset: Xyz) -> Box:
-    if len(size) != 3:
-        raise BadRequest(f"size: three numbers, x_y_z, were expected for a volume, not {len(size)}")
-    return _within(Box.at(reverse3(offset), (size[2], size[1], size[0])))
-
-
-def _within(box: Box) -> Box:
-    if max(box.stop_zyx) > MAX_COORDINATE:
-        raise BadRequest(f"the box ends at {box.stop_zyx[::-1]}, beyond the largest coordinate {MAX_COORDINATE}")
-    return box
 
 
 def _vector(text: str) -> np.ndarray[Any, np.dtype[np.float64]]:

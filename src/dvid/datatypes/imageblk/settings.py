@@ -31,9 +31,6 @@ def configurer(values: Values) -> Callable[[Options], dict[str, Any]]:
         chosen = values
         if channels != len(values):
             chosen = [{"DataType": values[0]["DataType"], "Label": f"channel {number}"} for number in range(channels)]
-        grid_store = options.take("GridStore") or ""
-        scale_level = options.integer("ScaleLevel", 0, 0, 255)
-        settings = voxel_settings(options, values=chosen, interpolable=True, block_size=32)
-        return {**settings, "GridStore": grid_store, "ScaleLevel": scale_level}
+        return voxel_settings(options, values=chosen, interpolable=True, block_size=32)
 
     return configure

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
-from dvid.datatypes.imageblk.reading import read_blocks, read_box
+from dvid.datatypes.imageblk.reading import StoredBlocks
 from dvid.errors import BadRequest, TooLarge
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz
 from dvid.versions import layout as keys
 from dvid.versions.view import View
 
+_STRIP = 64
 _AXES = {"0": 0, "1": 1, "2": 2, "x": 0, "y": 1, "z": 2}
 
 
@@ -90,23 +93,46 @@ def scaled(image: NDArray[np.generic], size: tuple[int, int], *, interpolate: bo
         columns = np.arange(width) * image.shape[1] // width
         picked: NDArray[np.generic] = image[rows][:, columns]
         return picked
-    means = _means(_means(image.astype(np.float64), height, 0), width, 1)
-    if np.issubdtype(image.dtype, np.integer):
-        means = np.floor(means + 1e-6)
-    found: NDArray[np.generic] = means.astype(image.dtype)
+    found = image
+    for axis, length in ((0, height), (1, width)):
+        if found.shape[axis] != length:
+            found = _resized(found, length, axis)
     return found
 
 
-def _means(values: NDArray[np.float64], count: int, axis: int) -> NDArray[np.float64]:
-    """Means over `count` equal stretches of an axis, along which the values are constant from one to the next."""
-    moved = np.moveaxis(values, axis, 0)
-    length = len(moved)
-    sums = np.concatenate([np.zeros((1, *moved.shape[1:])), np.cumsum(moved, axis=0)])
+def _resized(image: NDArray[np.generic], length: int, axis: int) -> NDArray[np.generic]:
+    """An image with another length along one axis, made strip by strip: sums take eight bytes for each value."""
+    shape = list(image.shape)
+    shape[axis] = length
+    out = np.empty(shape, image.dtype)
+    moved, given = np.moveaxis(out, axis, 0), np.moveaxis(image, axis, 0)
+    for first in range(0, moved.shape[1], _STRIP):
+        strip = slice(first, first + _STRIP)
+        means = _means(given[:, strip].astype(np.float64), length)
+        moved[:, strip] = _rounded(means, image.dtype)
+    return out
+
+
+def _rounded(means: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.generic]:
+    """Means of numbers of a type as numbers of that type: rounded down, like the reference server's."""
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        highest = float(limits.max)
+        if highest > limits.max:  # 64 bits: the next float below
+            highest = np.nextafter(highest, 0.0)
+        means = np.clip(np.floor(means + 1e-6), float(limits.min), highest)
+    return means.astype(dtype)
+
+
+def _means(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Means over `count` equal stretches of the first axis, along which values are constant from one to the next."""
+    length = len(values)
+    sums = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
     edges = np.arange(count + 1) * (length / count)
     below = np.minimum(edges.astype(np.int64), length - 1)
-    part = (edges - below).reshape(-1, *([1] * (moved.ndim - 1)))
-    at_edges = sums[below] + part * moved[below]
-    means: NDArray[np.float64] = np.moveaxis(np.diff(at_edges, axis=0) * (count / length), 0, axis)
+    part = (edges - below).reshape(-1, *([1] * (values.ndim - 1)))
+    at_edges = sums[below] + part * values[below]
+    means: NDArray[np.float64] = np.diff(at_edges, axis=0) * (count / length)
     return means
 
 
@@ -147,7 +173,8 @@ class ObliquePlane:
         return cls(top_left, across, down, int(steps_x) + 1, int(steps_y) + 1)
 
 
-_ROWS_AT_ONCE = 64
+_PIXELS_AT_ONCE = 1 << 15
+_BLOCK_BYTES_AT_ONCE = 16 << 20
 
 
 def oblique_image(view: View, plane: ObliquePlane, limit: int) -> NDArray[np.generic]:
@@ -155,56 +182,67 @@ def oblique_image(view: View, plane: ObliquePlane, limit: int) -> NDArray[np.gen
 
     Raises:
         TooLarge: it would have more than `limit` bytes.
+        BadRequest: the plane leaves the coordinates.
     """
     voxels = layout_of(view.instance)
-    size = plane.width * plane.height * voxels.itemsize
-    if size > limit:
-        raise TooLarge(f"the image has {size} bytes, the limit is {limit} (limits.answerBytes)")
-    shape = (plane.height, plane.width) if voxels.channels == 1 else (plane.height, plane.width, voxels.channels)
-    out = np.empty(shape, voxels.dtype)
+    pixels = plane.width * plane.height
+    if pixels * voxels.itemsize > limit:
+        raise TooLarge(f"the image has {pixels * voxels.itemsize} bytes, {limit} is the most for an image")
     spacing = np.array(view.instance.settings["VoxelSize"], np.float64)
-    columns = np.arange(plane.width)[None, :, None] * plane.across
-    for first in range(0, plane.height, _ROWS_AT_ONCE):
-        rows = np.arange(first, min(first + _ROWS_AT_ONCE, plane.height))[:, None, None] * plane.down
-        points_xyz = ((plane.origin + rows + columns) / spacing).reshape(-1, 3)
+    found = np.empty((pixels, voxels.channels), voxels.dtype)
+    for first in range(0, pixels, _PIXELS_AT_ONCE):
+        row, column = np.divmod(np.arange(first, min(first + _PIXELS_AT_ONCE, pixels)), plane.width)
+        points_xyz = (plane.origin + row[:, None] * plane.down + column[:, None] * plane.across) / spacing
         if np.abs(points_xyz).max() >= MAX_COORDINATE - 1:
             raise BadRequest(f"the plane leaves the coordinates {MIN_COORDINATE} to {MAX_COORDINATE}")
-        values = _interpolated(view, voxels, points_xyz)
-        out[first : first + _ROWS_AT_ONCE] = values.reshape(-1, *shape[1:])
-    return out
+        found[first : first + len(row)] = _interpolated(view, voxels, points_xyz)
+    shape = (plane.height, plane.width)
+    return found.reshape(shape if voxels.channels == 1 else (*shape, voxels.channels))
 
 
 def _interpolated(view: View, voxels: VoxelLayout, points_xyz: NDArray[np.float64]) -> NDArray[np.generic]:
-    """The values at points between voxels: (n,) or (n, channel)."""
+    """The values at points between voxels: (n, channel)."""
     low = np.floor(points_xyz)
     part = points_xyz - low
-    low_int, high_int = low.astype(np.int64), np.ceil(points_xyz).astype(np.int64)
-    total: NDArray[np.float64] | None = None
-    for corner in product((0, 1), repeat=3):
-        at = np.where(np.array(corner, bool), high_int, low_int)
-        weight = np.prod(np.where(np.array(corner, bool), part, 1 - part), axis=1)
-        values = _voxels_at(view, voxels, at).astype(np.float64)
-        term = values * weight.reshape(-1, *([1] * (values.ndim - 1)))
-        total = term if total is None else total + term
-    if np.issubdtype(voxels.dtype, np.integer):
-        total = np.floor(total + 1e-6)  # type: ignore[operator]
-    return total.astype(voxels.dtype)  # type: ignore[union-attr]
+    near, far = low.astype(np.int64), np.ceil(points_xyz).astype(np.int64)
+    corners = [np.array(corner, bool) for corner in product((0, 1), repeat=3)]
+    values = _voxels_at(view, voxels, np.concatenate([np.where(corner, far, near) for corner in corners]))
+    total = np.zeros((len(points_xyz), voxels.channels))
+    for corner, its in zip(corners, np.split(values, len(corners)), strict=True):
+        total += its * np.prod(np.where(corner, part, 1 - part), axis=1)[:, None]
+    return _rounded(total, voxels.dtype)
 
 
 def _voxels_at(view: View, voxels: VoxelLayout, points_xyz: NDArray[np.int64]) -> NDArray[np.generic]:
-    """The values of single voxels: (n,) or (n, channel). Each block is read once."""
-    size_xyz = np.array(voxels.block_zyx[::-1])
-    blocks_xyz, numbers = np.unique(points_xyz // size_xyz, axis=0, return_inverse=True)
-    inside = points_xyz % size_xyz
-    block_keys = [keys.block_key((z, y, x)) for x, y, z in blocks_xyz.tolist()]
+    """The values of single voxels: (n, channel). Each block is read once."""
     depth, height, width = voxels.block_zyx
-    empty = np.tile(voxels.background, depth * height * width)
-    arrays = [np.frombuffer(empty if data is None else data, voxels.dtype) for data in read_blocks(view, block_keys)]
-    stacked = np.stack(arrays).reshape(-1, *voxels.block_zyx, voxels.channels)
-    picked: NDArray[np.generic] = stacked[numbers.reshape(-1), inside[:, 2], inside[:, 1], inside[:, 0]]
-    return picked[:, 0] if voxels.channels == 1 else picked
+    blocks_xyz, inside_xyz = np.divmod(points_xyz, np.array((width, height, depth)))
+    x, y, z = inside_xyz.T
+    places = (z * height + y) * width + x
+    wanted, numbers = _distinct(blocks_xyz)
+    order = np.argsort(numbers, kind="stable")
+    values = np.empty((len(points_xyz), voxels.channels), voxels.dtype)
+    step = max(1, _BLOCK_BYTES_AT_ONCE // voxels.block_bytes)
+    for first in range(0, len(wanted), step):
+        some = wanted[first : first + step]
+        stored = StoredBlocks(view, [keys.block_key((z, y, x)) for x, y, z in some.tolist()])
+        room = np.empty((len(some), depth * height * width, voxels.channels), voxels.dtype)
+        origins = np.zeros((len(some), 3), np.int64)
+        origins[:, 0] = np.arange(len(some)) * depth
+        shape_zyx = len(some) * depth, height, width
+        stored.into(origins, room.ctypes.data, shape_zyx, background=voxels.background)
+        begin, end = np.searchsorted(numbers[order], (first, first + len(some)))
+        chosen = order[begin:end]
+        values[chosen] = room[numbers[chosen] - first, places[chosen]]
+    return values
 
 
-def slice_image(view: View, plane: Plane, size: tuple[int, int], offset_xyz: Xyz) -> NDArray[np.generic]:
-    """The image of a slice along two axes: (row, column), or (row, column, channel)."""
-    return plane.image(read_box(view, plane.box(size, offset_xyz)))
+def _distinct(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Each point once, and the number of each given point among these."""
+    low = points.min(axis=0)
+    extent = points.max(axis=0) - low + 1
+    if math.prod(extent.tolist()) < 2**62:  # as one number: sorts several times faster
+        single, numbers = np.unique(((points - low) @ (extent[1] * extent[2], extent[2], 1)), return_inverse=True)
+        return np.stack(np.unravel_index(single, extent.tolist()), axis=1) + low, numbers.reshape(-1)
+    distinct, numbers = np.unique(points, axis=0, return_inverse=True)
+    return distinct, numbers.reshape(-1)

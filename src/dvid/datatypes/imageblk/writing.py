@@ -7,61 +7,46 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.codecs.compression import lz4_compress
 from dvid.codecs.images import encode_jpeg_block
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
-from dvid.datatypes.imageblk.reading import block_origins, read_bytes
+from dvid.datatypes.imageblk.reading import CODES, block_origins, read_bytes
 from dvid.datatypes.voxels import grow_extents
 from dvid.errors import BadRequest
 from dvid.geometry import Box, Zyx
 from dvid.kernels.boxes import scatter_blocks
+from dvid.kernels.sealing import seal_blocks
 from dvid.storage.protocol import Buffer
 from dvid.versions import layout as keys
 from dvid.versions.envelope import Format, compress, seal
 from dvid.versions.records import InstanceRecord
 from dvid.versions.view import Edit, View
 
-_SAMPLE = 4096
-_WORTH = 0.75  # LZ4 must save a quarter: less is not worth unpacking at every read
+_Bytes = NDArray[np.uint8]
+
+Sealed = tuple[bytes, Buffer]
+"""A stored key and its value."""
+
+Planes = Callable[[int], Buffer]
+"""Gives the bytes of the next so many planes (z) of a box; what it gave before is not valid any longer."""
 
 Encoder = Callable[[memoryview], tuple[Buffer, Format]]
 
 
-def encoder_of(instance: InstanceRecord) -> Encoder:
-    """How blocks of an instance are encoded for storage, as its Compression says.
-
-    LZ4 is used for the blocks that it makes smaller by at least a quarter; a sample of the block is asked first.
-    Microscope images with their noise mostly stay as they are, and are then read at the speed of memory.
-    """
+def _encoder(instance: InstanceRecord) -> Encoder | None:
+    """How the blocks of an instance are encoded one by one; None where the kernel does it (raw and LZ4)."""
     kind, _, level = instance.compression.partition(":")
     voxels = layout_of(instance)
-    if kind == "lz4":
-        return _lz4_where_it_pays
+    if kind in ("lz4", "none"):
+        return None
     if kind == "jpeg":
-        if voxels.channels == 1 and voxels.dtype == np.uint8:
-            return lambda block: (
-                encode_jpeg_block(np.frombuffer(block, np.uint8).reshape(voxels.block_zyx)),
-                Format.JPEG,
-            )
-        return _lz4_where_it_pays
-    form = {"none": Format.RAW, "gzip": Format.GZIP, "snappy": Format.SNAPPY}[kind]
+        if voxels.itemsize != 1:
+            return None
+        return lambda block: (encode_jpeg_block(np.frombuffer(block, np.uint8).reshape(voxels.block_zyx)), Format.JPEG)
+    form = {"gzip": Format.GZIP, "snappy": Format.SNAPPY}[kind]
     return lambda block: (compress(block, form, int(level or -1)), form)
 
 
-def _lz4_where_it_pays(block: memoryview) -> tuple[Buffer, Format]:
-    if len(block) > 2 * _SAMPLE:
-        middle = len(block) // 2
-        if len(lz4_compress(block[middle : middle + _SAMPLE])) > _WORTH * _SAMPLE:
-            return block, Format.RAW
-    packed = compress(block, Format.LZ4)
-    return (packed, Format.LZ4) if len(packed) < _WORTH * len(block) else (block, Format.RAW)
-
-
-Planes = Callable[[int], Buffer]
-"""Gives the bytes of the next so many planes (z) of a box."""
-
-
-def planes_of(voxels: VoxelLayout, box: Box, data: NDArray[np.uint8]) -> Planes:
+def planes_of(voxels: VoxelLayout, box: Box, data: _Bytes) -> Planes:
     """The planes of a box whose bytes are all there."""
     _, height, width = box.shape_zyx
     plane = height * width * voxels.itemsize
@@ -81,29 +66,43 @@ def sealed_blocks(
     box: Box,
     planes: Planes,
     inside: Callable[[Zyx], bool] | None = None,
-) -> Iterator[tuple[bytes, bytes]]:
-    """The stored keys and values of the blocks of an aligned box, one layer of blocks after another."""
-    voxels, encode = layout_of(instance), encoder_of(instance)
+) -> Iterator[Sealed]:
+    """The stored keys and values of the blocks of an aligned box, one layer of blocks after another.
+
+    With the compression "lz4" those blocks are compressed that this makes smaller by at least a quarter: microscope
+    images with their noise mostly stay as they are, and are then read at the speed of memory.
+    """
+    voxels, encode = layout_of(instance), _encoder(instance)
+    lz4 = not instance.compression.startswith("none")
     depth = voxels.block_zyx[0]
     _, height, width = box.shape_zyx
-    room = None
     for layer in box.blocks(voxels.block_zyx).layers():
         slab = np.frombuffer(planes(depth), np.uint8).reshape(depth, height, width * voxels.itemsize)
-        if room is None:
-            room = np.empty((len(layer), voxels.block_bytes), np.uint8)
         start_zyx = (layer.start_zyx[0] * depth, *box.start_zyx[1:])
-        scatter_blocks(slab, block_origins(layer, voxels.block_zyx, start_zyx), voxels.block_zyx, voxels.itemsize, room)
-        for block, row in zip(layer, room, strict=True):
-            if inside is None or inside(block):
-                key = full_key(block)
-                payload, form = encode(row.data)
-                yield key, seal(key, payload, form)
+        origins = block_origins(layer, voxels.block_zyx, start_zyx)
+        if inside is None:
+            names = [full_key(block) for block in layer]
+        else:
+            chosen = [inside(block) for block in layer]
+            names = [full_key(block) for block, taken in zip(layer, chosen, strict=True) if taken]
+            origins = origins[np.array(chosen)]
+        if not names:
+            continue
+        if encode is None:
+            rows = np.frombuffer(b"".join(names), np.uint8).reshape(len(names), -1)
+            values = seal_blocks(slab, origins, voxels.block_zyx, voxels.itemsize, rows, CODES, lz4=lz4)
+            yield from zip(names, values, strict=True)
+            continue
+        room = np.empty((1, voxels.block_bytes), np.uint8)
+        for number, key in enumerate(names):
+            scatter_blocks(slab, origins[number : number + 1], voxels.block_zyx, voxels.itemsize, room)
+            yield key, seal(key, *encode(room[0].data))
 
 
 def write_box(
     edit: Edit,
     box: Box,
-    data: NDArray[np.uint8],
+    data: _Bytes,
     *,
     mutate: bool = False,
     unaligned: bool = False,
@@ -125,21 +124,35 @@ def write_box(
         BadRequest: the box cuts blocks, and `unaligned` is not set.
     """
     voxels = layout_of(edit.instance)
-    whole = box
-    if not box.is_aligned(voxels.block_zyx):
-        if not unaligned:
-            raise BadRequest(not_aligned(box, voxels))
-        whole = box.blocks(voxels.block_zyx).box(voxels.block_zyx)
-        around = np.frombuffer(bytearray(read_bytes(edit, whole)), np.uint8)
-        around = around.reshape(*whole.shape_zyx, voxels.itemsize)
-        around[box.slices_in(whole)] = data.reshape(*box.shape_zyx, voxels.itemsize)
-        data = around
-    planes = planes_of(voxels, whole, data)
-    sealed = sealed_blocks(edit.instance, lambda block: full_key(edit, block), whole, planes, inside)
+    sealed: Iterable[Sealed]
+    if box.is_aligned(voxels.block_zyx):
+        sealed = _sealed_now(edit, box, planes_of(voxels, box, data), inside)
+    elif unaligned:
+        volume = data.reshape(*box.shape_zyx, voxels.itemsize)
+        sealed = _merged(edit, voxels, box, volume, inside)
+    else:
+        raise BadRequest(not_aligned(box, voxels))
     return put_blocks(edit, box, sealed, mutate=mutate, grow=grow)
 
 
-def put_blocks(edit: Edit, box: Box, sealed: Iterable[tuple[bytes, bytes]], *, mutate: bool, grow: bool = True) -> int:
+def _sealed_now(edit: Edit, box: Box, planes: Planes, inside: Callable[[Zyx], bool] | None = None) -> Iterator[Sealed]:
+    return sealed_blocks(edit.instance, lambda block: full_key(edit, block), box, planes, inside)
+
+
+def _merged(
+    edit: Edit, voxels: VoxelLayout, box: Box, volume: _Bytes, inside: Callable[[Zyx], bool] | None
+) -> Iterator[Sealed]:
+    """The blocks that a box touches, one layer of them after another: their own voxels, and the box's over them."""
+    for layer in box.blocks(voxels.block_zyx).layers():
+        whole = layer.box(voxels.block_zyx)
+        part = whole & box
+        around = np.frombuffer(bytearray(read_bytes(edit, whole)), np.uint8)
+        around = around.reshape(*whole.shape_zyx, voxels.itemsize)
+        around[part.slices_in(whole)] = volume[part.slices_in(box)[0]]
+        yield from _sealed_now(edit, whole, planes_of(voxels, whole, around), inside)
+
+
+def put_blocks(edit: Edit, box: Box, sealed: Iterable[Sealed], *, mutate: bool, grow: bool = True) -> int:
     """Store sealed blocks that make up a box; the mutation id."""
     count = 0
     for key, value in sealed:
