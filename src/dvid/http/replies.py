@@ -23,6 +23,7 @@ _IN_MEMORY = 16 << 20
 """Largest answer of a length not known beforehand that is kept in memory until it is complete."""
 _PIECE = 256 << 10
 _WORTH_COMPRESSING = 1024
+_LONGEST_MESSAGE = 1000
 
 Pieces = Iterator[bytes]
 
@@ -191,7 +192,10 @@ def error_answer(error: BaseException, environ: Mapping[str, str]) -> Answer:
         status, message = 500, "an error inside the server; its log says more"
     if status == 503:
         headers.append(("retry-after", "1"))
-    body = (message.rstrip() + "\n").encode(errors="replace")
+    message = " ".join(message.split())  # values of the request may be in it, of any length and with any characters
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]}..."
+    body = (message + "\n").encode(errors="replace")
     headers += [("content-type", TEXT), ("content-length", str(len(body)))]
     return Answer(status, headers, body, len(body))
 
