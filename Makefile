@@ -26,7 +26,7 @@ test: $(VENV)/.with-test ## Run all tests, the fast ones first (ARGS=options of 
 	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
 
-lint: $(VENV)/.with-lint ## Check style, types and the direction of imports
+lint: $(VENV)/.with-test $(VENV)/.with-lint ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -39,6 +39,7 @@ bench: $(VENV)/.with-bench ## Measure reads in one process, and a server on a ne
 docs: $(VENV)/.installed ## Write the pages in docs/ that are made from the code
 	$(BIN)/python -m dvid.config > docs/configuration.md
 	$(BIN)/python -m dvid.cli > docs/command-line.md
+	$(BIN)/python -m dvid.http.reference > docs/http-api.md
 
 venv: $(VENV)/.with-test $(VENV)/.with-lint ## Set up everything that tests and checks need
 
