@@ -34,7 +34,7 @@ lint: $(VENV)/.with-test $(VENV)/.with-lint ## Check style, types and the direct
 
 bench: $(VENV)/.with-bench ## Measure reads in one process, and a server on a new store
 	$(BIN)/python bench/inprocess.py
-	$(BIN)/python bench/http.py
+	$(BIN)/python bench/server.py
 
 docs: $(VENV)/.installed ## Write the pages in docs/ that are made from the code
 	$(BIN)/python -m dvid.config > docs/configuration.md
