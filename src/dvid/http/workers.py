@@ -16,7 +16,7 @@ from dvid.database import Database
 from dvid.http.app import create_app
 from dvid.http.board import Board
 from dvid.http.chores import Chores
-from dvid.http.memory import keep_freed_memory
+from dvid.http.memory import collect_seldom, keep_freed_memory
 from dvid.http.wsgi import serve_wsgi
 
 _DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
@@ -87,6 +87,7 @@ def _work(config: Config, board: Board, worker: int, listener: socket.socket, re
             os.write(ready, b".")
             chores.start()
 
+        collect_seldom()
         serve_wsgi(app, config, listener, answering)
         chores.stop()
         app.service.journal.stop()
