@@ -43,7 +43,7 @@ def _overlap(origin: int, extent: int, limit: int) -> tuple[int, int]:
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _copy_rows(target: int, target_row: int, source: int, source_row: int, rows: int, run: int) -> None:
+def _copy_rows(target: np.uintp, target_row: int, source: np.uintp, source_row: int, rows: int, run: int) -> None:
     """Copy `run` bytes of each of `rows` rows that begin so many bytes after each other.
 
     Copies of a length that the compiler knows are a few instructions, others a call: the common lengths are spelt out
