@@ -111,3 +111,38 @@ def test_data_without_versions_has_no_tags(client: Client, path: str, client_of:
     unversioned = client.make_instance("keyvalue", "shared", versioned=False)
     client.commit()
     assert "etag" not in client.simulate_get(f"{unversioned}/probe/a").headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gray/raw/0_1_2/32_32_32/0_0_0",
+        "gray/raw/xy/32_32/0_0_0/png",
+        "gray/blocks/0_0_0/1",
+        "kv/key/a",
+        "kv/keys",
+        "r/roi",
+    ],
+)
+def test_what_a_committed_node_holds_is_not_sent_twice(client: Client, path: str) -> None:
+    gray, keys, region = (
+        client.make_instance(kind, name) for kind, name in (("uint8blk", "gray"), ("keyvalue", "kv"), ("roi", "r"))
+    )
+    assert client.simulate_post(f"{gray}/raw/0_1_2/32_32_32/0_0_0", body=bytes(range(256)) * 128).status_code == 200
+    assert client.simulate_post(f"{keys}/key/a", body=b"value").status_code == 200
+    assert client.simulate_post(f"{region}/roi", body=b"[[0, 0, 0, 1]]").status_code == 200
+    where = f"/api/node/{client.root}/{path}"
+    assert "etag" not in client.simulate_get(where).headers  # the node is open: it may change
+    assert client.simulate_post(f"/api/node/{client.root}/commit", body=b"{}").status_code == 200
+    first = client.simulate_get(where)
+    again = client.simulate_get(where, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_an_answer_that_depends_on_another_instance_has_no_tag(client: Client) -> None:
+    gray, region = client.make_instance("uint8blk", "gray"), client.make_instance("roi", "r")
+    assert client.simulate_post(f"{region}/roi", body=b"[[0, 0, 0, 1]]").status_code == 200
+    assert client.simulate_post(f"/api/node/{client.root}/commit", body=b"{}").status_code == 200
+    answer = client.simulate_get(f"{gray}/raw/0_1_2/32_32_32/0_0_0", query_string="roi=r")
+    assert answer.status_code == 200
+    assert "etag" not in answer.headers

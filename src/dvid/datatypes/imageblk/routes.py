@@ -136,7 +136,7 @@ _FORMAT = Argument(
     "png, jpg or jpg:quality for slices (default png); for volumes octet-stream, or jpg of 8-bit gray.",
     default="",
 )
-_ROI = Argument("roi", "Name of a region of interest (roi instance).", default="")
+_ROI = Argument("roi", "Name of a region of interest (roi instance).", default="", foreign=True)
 _ATTENUATION = Argument(
     "attenuation",
     "For slices: divide what lies outside the region by 2 to this power, 1 to 7, instead of making it 0. Outside is always 0 in volumes.",
@@ -155,6 +155,7 @@ _PICTURE: dict[str, Any] = {
     "arguments": (_DIMS, _SIZE, _OFFSET, _FORMAT),
     "options": (_ROI, _ATTENUATION, _COMPRESSION),
     "throttled": True,
+    "immutable": True,
 }
 
 ROUTES = (
@@ -210,6 +211,7 @@ ROUTES = (
         get_blocks,
         "Answer a row of blocks along x: the voxels of one block after the other. The bytes of blocks that nobody wrote have the Background value.",
         arguments=(_START, _COUNT),
+        immutable=True,
     ),
     Route(
         "POST",
@@ -230,6 +232,7 @@ ROUTES = (
         arguments=(_SIZE, _OFFSET),
         options=(_BLOCK_COMPRESSION,),
         throttled=True,
+        immutable=True,
     ),
     Route(
         "GET",
@@ -241,6 +244,7 @@ ROUTES = (
             _BLOCK_COMPRESSION,
             Argument("prefetch", "true: answer nothing.", flag, default=False),
         ),
+        immutable=True,
     ),
     Route(
         "GET",
@@ -256,6 +260,7 @@ ROUTES = (
         ),
         answers="image/png",
         throttled=True,
+        immutable=True,
     ),
     Route(
         "GET",
