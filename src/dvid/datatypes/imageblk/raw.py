@@ -187,6 +187,9 @@ def post_raw(
         aligned = box.is_aligned(voxels.block_zyx)
         if not aligned and not unaligned:
             raise BadRequest(not_aligned(box, voxels))
+        if not aligned:  # a thin box takes few bytes, and may touch a thousand times as many: they are read and written
+            touched = box.blocks(voxels.block_zyx).box(voxels.block_zyx)
+            voxels.check_size(touched, call.limits.decompressed_bytes, "limits.decompressedBytes, for whole blocks")
         instance, version, key = view.instance, full_key(view, (0, 0, 0)), partial(full_key, view)
         inside = _inside(view, roi, box)
     if not aligned:
