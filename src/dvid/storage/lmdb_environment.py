@@ -68,6 +68,7 @@ class Environment:
         self._begin_batch = begin_batch
         self.renew_writer()
         self.clear_stale_readers()
+        self._settle()
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="dvid-store-keeper", daemon=True)
         self._keeper.start()
@@ -79,6 +80,18 @@ class Environment:
     def clear_stale_readers(self) -> None:
         """Free the reader slots of processes that died: they keep old pages from being used again."""
         self.env.reader_check()
+
+    def _settle(self) -> None:
+        """Let readers see a commit whose process was killed when it had written it and not told the others yet.
+
+        LMDB does this when the next writer begins; until then the commit, which nobody was answered, is pending.
+        """
+        if self.settings.read_only:
+            return
+        try:
+            self.env.begin(write=True).abort()
+        except lmdb.Error as error:
+            raise explain(error, self) from error
 
     def sync(self) -> None:
         """Force what was committed to disk."""
