@@ -114,6 +114,8 @@ def _operation(section: Section, route: Route, path: str) -> dict[str, Any]:
         operation["requestBody"] = {"description": route.body, "content": {media_type: {}}}
     if route.writes:
         operation["responses"]["507"] = {"description": "The store is full; nothing was changed.", "content": _TEXT}
+    if INSTANCE in section.arguments:
+        operation["responses"]["501"] = {"description": "Data of this type are not served yet.", "content": _TEXT}
     if route.admin:
         operation["security"] = [{"admin": []}]
     return operation
