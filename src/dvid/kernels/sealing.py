@@ -19,6 +19,7 @@ from dvid.kernels.native import address_pointer, copy_bytes, lz4_compress_fast, 
 from dvid.kernels.stored import HEADER_BYTES, LZ4_SIZE_BYTES, Codes
 
 _SAMPLE = 4096
+_SAMPLE_ACCELERATION = 8  # a rough look will do: it tells noise in half the time, and finds what packs well
 _WORTH = 0.75  # LZ4 must save a quarter: less is not worth unpacking at every read
 _SIZE_LIMIT = 2**31
 
@@ -40,7 +41,7 @@ def _pack_lz4(block: int, size: int, room: _Bytes) -> int:
     packed = np.uintp(room.ctypes.data)
     if size > 2 * _SAMPLE:
         # The block's middle is asked first: noise, as in most microscope images, is told in a tenth of the time.
-        sample = lz4_compress_fast(block + np.uintp(size // 2), packed, _SAMPLE, len(room), 1)
+        sample = lz4_compress_fast(block + np.uintp(size // 2), packed, _SAMPLE, len(room), _SAMPLE_ACCELERATION)
         if sample > _WORTH * _SAMPLE:
             return 0
     count = lz4_compress_fast(block, packed, size, int(_WORTH * size) - LZ4_SIZE_BYTES, 1)

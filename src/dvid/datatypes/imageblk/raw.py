@@ -12,6 +12,7 @@ from dvid.codecs.compression import gzip_compress, gzip_decompress, gzip_stream,
 from dvid.codecs.images import encode_image, encode_volume_jpeg, parse_format
 from dvid.datatypes.imageblk import operations as ops
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
+from dvid.datatypes.imageblk.memory import wrote
 from dvid.datatypes.imageblk.reading import memory_at, read_box, read_bytes, stream_box
 from dvid.datatypes.imageblk.slices import Plane, scaled, stored_size
 from dvid.datatypes.imageblk.writing import (
@@ -206,7 +207,7 @@ def post_raw(
 
 
 def put_sealed(call: Call, box: Box, sealed: list[Sealed], version: bytes, *, mutate: bool, grow: bool = True) -> None:
-    """Store blocks that were sealed for the version that is in the `full_key` of block 0, 0, 0.
+    """Store blocks that were sealed for the version that is in the `full_key` of block 0, 0, 0; empties the list.
 
     Raises:
         Conflict: the node asked for is another by now: a branch has got a new leaf.
@@ -218,6 +219,9 @@ def put_sealed(call: Call, box: Box, sealed: list[Sealed], version: bytes, *, mu
         return put_blocks(edit, box, sealed, mutate=mutate, grow=grow)
 
     call.edit(write)
+    written = sum(len(value) for _, value in sealed)
+    sealed.clear()
+    wrote(written)
 
 
 def _inside(view: View, roi: str, box: Box) -> Callable[[Zyx], bool] | None:
