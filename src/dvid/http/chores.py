@@ -95,6 +95,9 @@ def drop_stalled(seconds: float) -> int:
     dropped = 0
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):
+            # Closing a copy of any other file would undo this process's locks on it, the store's among them (fcntl(2)).
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
             copy = os.dup(int(name))  # the connection may be closed, and its number used again, at any moment
             try:
                 dropped += stat.S_ISSOCK(os.fstat(copy).st_mode) and _drop(copy, seconds)
