@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from pathlib import Path
 
 import h5py
@@ -18,6 +19,22 @@ from dvid.versions import repos
 def versions(text):
     """The UUIDs of the two versions that the demo names."""
     return re.search(r"nodes=([0-9a-f]{32}),([0-9a-f]{32})", text).groups()
+
+
+def answers(url):
+    """Whether a server is there."""
+    try:
+        return requests.get(url).ok
+    except requests.ConnectionError:
+        return False
+
+
+def eventually(check):
+    """Wait until something is so."""
+    deadline = time.monotonic() + 20
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_demo_makes_two_versions_and_names_them(plain):
@@ -65,7 +82,8 @@ def test_a_demo_that_was_interrupted_is_made_anew(plain):
         assert [repo.uuid for repo in store] == [versions(text)[0]]
 
 
-def test_the_demo_serves_until_ctrl_c_and_leaves_nothing_running(plain):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_demo_serves_until_it_is_stopped_and_leaves_nothing_running(plain, number):
     process = plain.start("demo", "--port", 0, "--size", 64)
     text = ""
     while "node[" not in text:
@@ -77,12 +95,14 @@ def test_the_demo_serves_until_ctrl_c_and_leaves_nothing_running(plain):
     assert [picture.status_code for picture in pictures] == [200, 200]
     assert {picture.headers["Content-Type"] for picture in pictures} == {"image/jpeg"}
     assert pictures[0].content != pictures[1].content
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, told = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert "dvid demo" in told
-    with pytest.raises(requests.ConnectionError):
-        requests.get(url)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 0
+        assert "dvid demo" in told
+    eventually(lambda: not answers(url))
 
 
 def test_a_volume_of_ones_own_is_shown(plain):

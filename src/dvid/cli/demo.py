@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -26,6 +28,8 @@ READY = "demo: a ball is inverted"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+
+_DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
 def demo(
@@ -54,6 +58,8 @@ def demo(
     from dvid.cli.remote import ServerTarget
 
     os.makedirs(folder, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the latter when the terminal is closed
+        signal.signal(number, _stop)
     try:
         with _server(os.path.join(folder, "store"), os.path.join(folder, "server.log"), port) as url:
             target = ServerTarget(url)
@@ -80,7 +86,9 @@ def _server(store: str, log: str, port: int) -> Iterator[str]:
     with open(log, "ab") as errors:
         before = errors.tell()
         # In a session of its own, Ctrl-C reaches the demo alone, which then ends the server in order.
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, preexec_fn=_end_with_parent
+        )
     try:
         yield _announced(process, log, before)
     finally:
@@ -93,6 +101,16 @@ def _server(store: str, log: str, port: int) -> Iterator[str]:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _end_with_parent() -> None:
+    """Have this process, the server, end when the demo does, even by kill -9."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_OF_PARENT, signal.SIGTERM)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _announced(process: subprocess.Popen[bytes], log: str, before: int) -> str:
