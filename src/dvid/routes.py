@@ -195,6 +195,9 @@ def choice(*options: str) -> Callable[[str], str]:
     return parse
 
 
+_KIND = re.compile(r":\w+\}")
+
+
 # ---- routes -------------------------------------------------------------------------------------
 
 
@@ -223,6 +226,11 @@ class Route:
     immutable: bool = False
     """True if the answer depends only on the path, the query and the instance's data at the node: on a committed node
     clients need not fetch it twice (ETag)."""
+
+    @property
+    def shown(self) -> str:
+        """The path as people and tools are shown it: without "{name:path}", how a router is told that "/" belongs to it."""
+        return _KIND.sub("}", self.path)
 
     def expanded(self) -> Iterator[str]:
         """The paths with and without their optional last parts."""

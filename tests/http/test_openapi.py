@@ -22,7 +22,7 @@ def test_every_route_is_described() -> None:
     for section in sections():
         for route in section.routes:
             for path in route.expanded():
-                full = re.sub(r"\{\w+\}", "{}", section.prefix + path).rstrip("/") or "/"
+                full = re.sub(r"\{\w+(:path)?\}", "{}", section.prefix + path).rstrip("/") or "/"
                 assert route.method.lower() in paths[full], (section.title, route.path)
 
 
@@ -41,7 +41,7 @@ def test_the_arguments_of_a_path_are_its_parameters() -> None:
     for path, operations in document()["paths"].items():
         for operation in operations.values():
             named = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
-            assert named == set(re.findall(r"\{(\w+)\}", path)), path
+            assert named == set(re.findall(r"\{([^}]*)\}", path)), path
             keys = [(one["name"], one["in"]) for one in operation["parameters"]]
             assert len(keys) == len(set(keys)), path
 

@@ -15,10 +15,11 @@ from urllib.parse import quote
 import lmdb
 import pytest
 import xxhash
-from tests.conftest import TOKEN, Server, start_server
+from tests.conftest import TOKEN, Server, eventually, start_server
 
 from dvid.codecs.keyvalues import encode_keyvalues
 from dvid.datatypes.base import datatypes
+from dvid.versions import layout
 
 MIB = 1 << 20
 SECONDS = 30
@@ -110,6 +111,12 @@ class Store:
             self._last, self._digest = last, digest.intdigest()
         return self._digest
 
+    def has_doomed(self) -> bool:
+        """Whether data of deleted instances are left."""
+        with self._environment.begin() as transaction:
+            cursor = transaction.cursor()
+            return bool(cursor.set_range(layout.DOOMED)) and cursor.key().startswith(layout.DOOMED)
+
     def close(self) -> None:
         """Let go of it."""
         self._environment.close()
@@ -135,6 +142,8 @@ class Place:
         if self._fresh:
             return
         client = self.client
+        client.close()  # it may have been idle for so long that the server has closed it
+        eventually(lambda: not self.store.has_doomed())  # what is being swept away changes the store at any moment
         self.root = client.json("POST", "/api/repos", {"alias": "tests"})["root"]  # type: ignore[index]
         for typename in TYPES:
             body = {"typename": typename, "dataname": self.instance(typename)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -27,10 +28,11 @@ def test_requests_made_from_the_description_are_answered_as_described(place: Pla
     url = place.server.url.rstrip("/")
     schema = schemathesis.openapi.from_url(f"{url}/api/openapi.json")
 
-    def fill(data: Any, case: Any) -> None:
+    def fill(data: Any, case: Any, path: str) -> None:
         """Name, most of the time, what there is."""
-        values = case.path_parameters or {}
-        for name in values:
+        values = case.path_parameters
+        for name in re.findall(r"\{(\w+)\}", path):
+            values.setdefault(name, "x")
             if name in ("node", "begin", "end") and data.draw(st.integers(0, 4)):
                 values[name] = data.draw(st.sampled_from([place.child, place.root, place.child[:10]]))
             elif name == "name" and data.draw(st.integers(0, 4)):
@@ -41,7 +43,7 @@ def test_requests_made_from_the_description_are_answered_as_described(place: Pla
     def run(path: str, data: Any) -> None:
         place.prepare()
         case = data.draw(schema[path][method].as_strategy())
-        fill(data, case)
+        fill(data, case, path)
         headers = ADMIN if data.draw(st.booleans()) else {}
         before = place.store.state()
         answer = case.call(base_url=url, headers=headers, timeout=SECONDS)

@@ -30,7 +30,7 @@ def datatype_help(kind: Datatype, common: Iterable[Route] = ()) -> str:
 def route_help(route: Route) -> list[str]:
     """All about a route."""
     options = "&".join(f"{option.name}=..." for option in route.options)
-    lines = [f"{route.method} {route.path}" + (f"  [?{options}]" if options else "")]
+    lines = [f"{route.method} {route.shown}" + (f"  [?{options}]" if options else "")]
     lines += _wrapped(route.about, "    ")
     if route.body:
         lines += _wrapped(f"Body: {route.body}", "    ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ def document() -> dict[str, Any]:
     shapes: dict[str, str] = {}  # paths that differ in the names of their arguments only are one to OpenAPI
     for section in sections():
         for route in section.routes:
-            for path in route.expanded():
+            for path in replace(route, path=route.shown).expanded():
                 full = section.prefix + (path if path != "/" or not section.arguments else "")
                 shape = re.sub(r"\{\w+\}", "{}", full)
                 known = shapes.setdefault(shape, full)

@@ -98,7 +98,7 @@ def _route(route: Route) -> Iterator[str]:
         *(["throttle"] if route.throttled else []),
         *(["ETag"] if route.immutable else []),
     ]
-    yield f"### `{route.method} {route.path}`"
+    yield f"### `{route.method} {route.shown}`"
     yield ""
     if marks:
         yield from (f"*{', '.join(marks)}*", "")
