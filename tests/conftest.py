@@ -20,6 +20,9 @@ from dvid.config.layers import variable
 from dvid.config.settings import Limits, settings_of
 from dvid.config.settings import Server as ServerSettings
 
+# Shells start their background jobs with SIGINT ignored, and so would be all that tests start and then stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 TOKEN = "token-for-tests"
 _LIMITS = settings_of(Limits)
 _SERVER = settings_of(ServerSettings)
