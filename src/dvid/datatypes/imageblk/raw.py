@@ -33,7 +33,7 @@ from dvid.versions.view import Edit, View
 MAX_IMAGE_BYTES = 1 << 28
 """Images and volumes compressed with LZ4 are made whole in memory: this is the most voxel bytes one may have."""
 
-WHOLE_BYTES = 1 << 19
+WHOLE_BYTES = 1 << 20
 """Volumes of at most so many bytes are answered in one piece."""
 
 _WIRE_ACCELERATION = 8  # of LZ4: 70 % of the time and 95 % of the saving, on microscope images with their noise
