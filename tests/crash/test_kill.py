@@ -20,7 +20,7 @@ from dvid.cli.verify import check_content
 from dvid.storage import open_store
 from dvid.versions.verify import verify
 
-ROUNDS = 52
+ROUNDS = 50
 ROUNDS_OF_A_LOAD = 7
 """Then a new repo takes its place: the mutation logs that are read after each kill stay short."""
 
@@ -119,7 +119,7 @@ def test_every_answered_write_survives_kills_and_no_other_is_there_in_part(tmp_p
 def test_a_store_whose_making_was_killed_can_be_used(tmp_path: Path, serve: Serve) -> None:
     seed = int(os.environ.get("DVID_TEST_SEED") or secrets.randbits(32))
     random = Random(seed)
-    for number in range(6):
+    for number in range(4):
         data = tmp_path / f"data{number}"
         process = subprocess.Popen(
             [sys.executable, "-m", "dvid", "serve", "--data", str(data), "--http", "127.0.0.1:0", "--workers", "2"],

@@ -167,6 +167,18 @@ def test_a_body_over_the_limit_is_refused_with_its_limit(place: Place) -> None:
             assert b"limits.bodyBytes" in answer.body
 
 
+def test_long_json_is_refused_though_longer_bodies_are_taken(serve: Serve) -> None:
+    client = Http(serve(workers=1).url, TOKEN)
+    root = client.post("/api/repos", {}, admin=True)["root"]
+    client.post(f"/api/repo/{root}/instance", {"typename": "keyvalue", "dataname": "kv"})
+    body = b"[" + b"[]," * (2 * MIB) + b"[]]"
+    for path in (f"/api/repo/{root}/log", f"/api/node/{root}/kv/tags"):
+        status, answer = client.call("POST", path, body)
+        assert (status, answer.count(b"\n")) == (413, 1), answer
+    assert client.call("POST", f"/api/node/{root}/kv/key/a", body)[0] == 200
+    client.close()
+
+
 def test_requests_sent_all_at_once_are_answered_in_their_order(place: Place) -> None:
     paths = ["/api/heartbeat", "/api/nosuch", "/api/server/note", "/api/node/nosuch/x/info"] * 10
     data = b"".join(f"GET {path} HTTP/1.1\r\n".encode() + HOST + b"\r\n" for path in paths)

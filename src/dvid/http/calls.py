@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 _decode_json = msgspec.json.Decoder().decode
 _PIECE = 1 << 20
+_MOST_JSON = 4 << 20
+"""Longest JSON that is read whole. As Python objects it may take 25 times as much memory."""
 
 
 def _parsed(data: bytes) -> Any:
@@ -224,16 +226,18 @@ class Request:
 
         Raises:
             BadRequest: it is not JSON.
+            TooLarge: it has more than 4 MiB.
         """
-        return _parsed(self._whole())  # JSON that was cut is no JSON: chunked bodies will do
+        return _parsed(self._whole(_MOST_JSON))  # JSON that was cut is no JSON: chunked bodies will do
 
     def json_object(self) -> dict[str, Any]:
         """The request's body as a JSON object; an empty body counts as an empty object.
 
         Raises:
             BadRequest: it is something else.
+            TooLarge: it has more than 4 MiB.
         """
-        data = self._whole()
+        data = self._whole(_MOST_JSON)
         value = _parsed(data) if data else {}
         if not isinstance(value, dict):
             raise BadRequest('a JSON object was expected, like {"name": "value"}')
