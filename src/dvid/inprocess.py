@@ -164,9 +164,9 @@ class Node:
         """Make an open child on a new branch."""
         return Node(self._database, self._run(lambda tx, node: repos.branch(tx, node, name=name, note=note)).uuid)
 
-    def tag(self, name: str) -> None:
-        """Give the node a name."""
-        self._run(lambda tx, node: repos.tag(tx, node, name=name))
+    def tag(self, name: str) -> Node:
+        """Give the committed node a name: that of a committed child with the same data, whose UUID the name is."""
+        return Node(self._database, self._run(lambda tx, node: repos.tag(tx, node, name=name)).uuid)
 
     def _run(self, operation: Callable[[Transaction, NodeRecord], T]) -> T:
         return self._database.transact(lambda tx, directory: operation(tx, directory.node(tx, self.uuid).record))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,17 @@ from dvid.datatypes.imageblk.reading import read_box
 from dvid.datatypes.imageblk.writing import write_box
 from dvid.datatypes.voxels import extents_of
 from dvid.errors import BadRequest
-from dvid.geometry import Box, Zyx
+from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Zyx
 
-Index = int | slice | tuple[int | slice, ...]
+Part = int | slice | EllipsisType
+Index = Part | tuple[Part, ...]
 
 
 class Volume(Handle):
     """A volume at a node: `volume[z0:z1, y0:y1, x0:x1]` reads a box, assigning to it writes one.
 
     Indices are voxel coordinates, zyx; negative ones are what they say, not counted from the end. A slice without a
-    bound begins or ends with what was written so far (`extents`).
+    bound begins or ends with what was written so far (`extents`). Voxels that nobody wrote are 0.
     """
 
     @property
@@ -52,19 +55,34 @@ class Volume(Handle):
             return layout_of(view.instance)
 
     def read(self, box: Box) -> NDArray[Any]:
-        """The voxels of a box: (z, y, x), or (z, y, x, channel)."""
+        """The voxels of a box: (z, y, x), or (z, y, x, channel).
+
+        Raises:
+            CorruptValue: a stored block is damaged; the message names its key.
+        """
         with self.view() as view:
-            layout_of(view.instance).check_size(box, 2**62)
             return read_box(view, box)
 
     def write(self, box: Box, voxels: ArrayLike) -> int:
-        """Write the voxels of a box, of whole blocks or not, in one transaction; the mutation id."""
+        """Write the voxels of a box, of whole blocks or not, in one transaction; the mutation id.
+
+        Args:
+            box: where.
+            voxels: an array of the box's shape, or what numpy can broadcast to it.
+
+        Raises:
+            BadRequest: the box is empty, or the voxels have another shape, or numbers that the volume's type has not.
+            LockedNode: the node is committed.
+        """
         layout = self._voxels
-        array = np.asarray(voxels)
+        layout.check_size(box, 2**62)
+        array = _checked(np.asarray(voxels), layout.dtype)
         shape = box.shape_zyx if layout.channels == 1 else (*box.shape_zyx, layout.channels)
-        if not np.can_cast(array.dtype, layout.dtype, "same_kind"):
-            raise BadRequest(f"voxels of type {array.dtype} cannot be stored as {layout.dtype}")
-        data = np.ascontiguousarray(np.broadcast_to(array, shape), layout.dtype)
+        try:
+            whole = np.broadcast_to(array, shape)
+        except ValueError:
+            raise BadRequest(f"voxels of shape {shape} were expected for this box, not of {array.shape}") from None
+        data = np.ascontiguousarray(whole, layout.dtype)
         return self.edit(
             lambda edit: write_box(edit, box, data.reshape(-1).view(np.uint8), mutate=True, unaligned=True)
         )
@@ -75,22 +93,29 @@ class Volume(Handle):
 
     def __setitem__(self, index: Index, voxels: ArrayLike) -> None:
         box, single = self._box(index)
+        if not box:
+            return
         array = np.asarray(voxels)
         if array.ndim:
-            array = np.expand_dims(array, single)
+            array = self._with_axes(array, single)
         self.write(box, array)
 
+    def _with_axes(self, array: NDArray[Any], single: tuple[int, ...]) -> NDArray[Any]:
+        """An array as it was assigned, with the axes of the indices that were numbers."""
+        axes = 3 + (self.channels > 1)
+        missing = axes - len(single) - array.ndim  # what numpy would broadcast, in front
+        if missing < 0:
+            raise BadRequest(f"an array of {axes - len(single)} axes was expected, not of shape {array.shape}")
+        return np.expand_dims(array.reshape((1,) * missing + array.shape), single)
+
     def _box(self, index: Index) -> tuple[Box, tuple[int, ...]]:
-        parts = index if isinstance(index, tuple) else (index,)
-        if len(parts) > 3:
-            raise IndexError(f"a volume has 3 axes (z, y, x); {len(parts)} indices given")
-        parts = (*parts, *[slice(None)] * (3 - len(parts)))
+        parts = _three(index if isinstance(index, tuple) else (index,))
         extents: Box | None = None
         bounds: list[tuple[int, int]] = []
         single: list[int] = []
         for axis, part in enumerate(parts):
             if not isinstance(part, slice):
-                number = int(part.__index__())
+                number = operator.index(part)
                 single.append(axis)
                 bounds.append((number, number + 1))
                 continue
@@ -100,8 +125,33 @@ class Volume(Handle):
                 extents = extents or self.extents
                 if extents is None:
                     raise IndexError("the volume is empty: give both bounds of each slice")
-            start = extents.start_zyx[axis] if part.start is None and extents else part.start
-            stop = extents.stop_zyx[axis] if part.stop is None and extents else part.stop
-            bounds.append((int(start), int(stop)))
+            start = extents.start_zyx[axis] if part.start is None and extents else operator.index(part.start)
+            stop = extents.stop_zyx[axis] if part.stop is None and extents else operator.index(part.stop)
+            bounds.append((start, max(start, stop)))
         starts, stops = zip(*bounds, strict=True)
+        if min(starts) < MIN_COORDINATE or max(stops) > MAX_COORDINATE:
+            raise IndexError(f"voxels have coordinates from {MIN_COORDINATE} to {MAX_COORDINATE - 1}, not {bounds}")
         return Box(starts, stops), tuple(single)
+
+
+def _three(parts: tuple[Part, ...]) -> tuple[int | slice, ...]:
+    """An index for each axis: what is not given is everything, `...` stands for any number of these."""
+    given = [part for part in parts if part is not Ellipsis]
+    if len(given) > 3 or len(parts) > len(given) + 1:
+        raise IndexError(f"a volume has 3 axes (z, y, x) and takes one `...`; {len(parts)} indices were given")
+    at = next((number for number, part in enumerate(parts) if part is Ellipsis), len(given))
+    given[at:at] = [slice(None)] * (3 - len(given))
+    return tuple(given)
+
+
+def _checked(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers that can be stored as a type: of the same kind, and if they are whole, in its range."""
+    if array.dtype.kind in "iu" and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if not np.can_cast(array.dtype, dtype, "safe") and array.size:
+            low, high = int(array.min()), int(array.max())
+            if low < limits.min or high > limits.max:
+                raise BadRequest(f"voxels are numbers from {limits.min} to {limits.max}, not {low} to {high}")
+    elif not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise BadRequest(f"voxels of type {array.dtype} cannot be stored as {dtype}")
+    return array

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dvid.datatypes.base import Datatype, Options
+from dvid.datatypes.keyvalue.mapping import KeyValues
 from dvid.datatypes.keyvalue.routes import ROUTES
 
 
@@ -23,6 +24,7 @@ DATATYPES = (
             "committed or not. Default: true.",
         },
         routes=ROUTES,
+        handle=KeyValues,
         version="0.2",
     ),
 )
