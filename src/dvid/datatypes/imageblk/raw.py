@@ -92,7 +92,8 @@ def get_raw(
             return _jpeg_volume(view, box, format, roi)
         length = voxels.bytes_of(box)
         if length <= WHOLE_BYTES or compression == "lz4":
-            voxels.check_size(box, MAX_IMAGE_BYTES, "for LZ4, which needs it in one piece")
+            if compression:
+                voxels.check_size(box, MAX_IMAGE_BYTES, "for LZ4, which needs it in one piece")
             data = ops.read_masked(view, box, roi).data if roi else read_bytes(view, box)
             if compression == "lz4":
                 return Reply(lz4_compress(data, _WIRE_ACCELERATION))
