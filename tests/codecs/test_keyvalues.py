@@ -19,7 +19,7 @@ from dvid.codecs.keyvalues import (
     encode_keyvalues,
     tar_stream,
 )
-from dvid.errors import BadRequest
+from dvid.errors import BadRequest, TooLarge
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 PAIRS = st.lists(st.tuples(KEYS, st.binary(max_size=300)), max_size=30)
@@ -160,3 +160,12 @@ def test_the_tar_command_unpacks_names_of_any_length_and_script(tmp_path):
     )
     assert (unpacked.returncode, unpacked.stderr) == (0, b"")
     assert {key: (tmp_path / key).read_bytes() for key, _ in pairs} == dict(pairs)
+
+
+def test_a_message_of_too_many_pairs_is_refused_before_it_is_taken_apart():
+    tiny = b"".join(encode_keyvalues([("a", b"b")]))
+    with pytest.raises(TooLarge, match="500000 pairs"):
+        decode_keyvalues(tiny * 500_001)
+    assert len(decode_keyvalues(tiny * 100_000)) == 100_000
+    large = b"".join(encode_keyvalues([("a", bytes(1 << 20)), ("b", b"")]))
+    assert [len(value) for _, value in decode_keyvalues(large)] == [1 << 20, 0]

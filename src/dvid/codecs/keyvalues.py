@@ -21,8 +21,10 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from dvid.errors import BadRequest
+from dvid.errors import BadRequest, TooLarge
 
+MAX_PAIRS = 500_000
+"""Most pairs in one message: more would take the memory of a small machine."""
 PIECE_BYTES = 256 * 1024
 """Streams come in pieces of about this size: each still lies in the processor's cache when it is sent."""
 
@@ -134,8 +136,28 @@ def decode_keyvalues(data: Buffer) -> list[tuple[str, bytes]]:
 
     Raises:
         BadRequest: not such a message, truncated, or a key is not UTF-8.
+        TooLarge: it has more than `MAX_PAIRS` pairs.
     """
+    _check_count(data)
     return [(pair.key, pair.value) for pair in _parse(_KeyValues, data, "KeyValues").kvs]
+
+
+def _check_count(data: Buffer) -> None:
+    """Refuse a message of very many pairs before they become objects, each of which takes some 400 bytes."""
+    view, at, count = memoryview(data), 0, 0
+    if len(view) <= MAX_PAIRS:
+        return
+    while at < len(view):
+        count += 1
+        if count > MAX_PAIRS:
+            raise TooLarge(f"a message may hold {MAX_PAIRS} pairs; send more in several messages")
+        at, size, shift = at + 1, 0, 0  # the tag of a pair is one byte
+        while at < len(view) and shift < 64:
+            byte = view[at]
+            at, size, shift = at + 1, size | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                break
+        at += size
 
 
 def encode_keys(keys: Iterable[str], key_ranges: Iterable[KeyRange] = ()) -> bytes:

@@ -16,6 +16,10 @@ from dvid.storage.protocol import Buffer
 _RANGES = {"Accept-Ranges": "bytes"}
 
 
+_MAX_LIST_BYTES = 4 << 20
+"""Most bytes of a list of keys: as Python objects it takes 50 times as much."""
+
+
 def get_key(call: Call, key: str, byte_start: int | None, byte_end: int | None) -> Reply:
     """Answer a value, or some bytes of it."""
     part, header = span(byte_start, byte_end, f"key {key!r}"), call.header("Range")
@@ -105,7 +109,7 @@ def get_keyrangevalues(
 def get_keyvalues(call: Call, json: bool, tar: bool, jsontar: bool, protobuf: bool, check: bool) -> Reply:
     """Answer the values of the keys in the body."""
     encode, media_type = encoder(json=json, tar=tar or jsontar, check=check)
-    body = call.body()
+    body = call.body(_MAX_LIST_BYTES)
     keys, spans = wanted_from_json(body) if json or tar or jsontar else wanted_from_protobuf(body)
 
     def pieces() -> Iterator[bytes]:
