@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dvid.datatypes.base import Options
-from dvid.errors import BadRequest, MergeConflict
+from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, Zyx, reverse3
 from dvid.versions.records import InstanceRecord
 from dvid.versions.view import Edit, View
@@ -148,31 +148,13 @@ def extents_of(view: View) -> Box | None:
 
     Until something is written these are the MinPoint and MaxPoint the instance was made with.
     """
-    boxes = [Box(tuple(corners[:3]), tuple(corners[3:])) for corners in inherited(view, _EXTENTS)]
+    boxes = [Box(tuple(corners[:3]), tuple(corners[3:])) for corners in view.properties(_EXTENTS)]
     if boxes:
         return reduce(Box.__or__, boxes)
     low, high = view.instance.settings.get("MinPoint"), view.instance.settings.get("MaxPoint")
     if low is None or high is None:
         return None
     return box_of_points(tuple(low), tuple(high))
-
-
-def inherited(view: View, name: str) -> list[Any]:
-    """The values of a versioned property: none, one, or those that a merged node inherits and nobody decided between."""
-    found: list[Any] = []
-    waiting, seen = [view], {view.node.version}
-    while waiting:
-        one = waiting.pop()
-        try:
-            value = one.property(name)
-        except MergeConflict:
-            parents = [version for version in one.node.parents if version not in seen]
-            seen.update(parents)
-            waiting += [view.version(version) for version in parents]
-        else:
-            if value is not None and value not in found:
-                found.append(value)
-    return found
 
 
 def box_of_points(min_xyz: Xyz, max_xyz: Xyz) -> Box:

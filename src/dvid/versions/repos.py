@@ -21,7 +21,6 @@ from dvid.versions.catalogue import (
     put_number,
     read_instance,
     read_number,
-    read_record,
     touch,
 )
 from dvid.versions.envelope import seal, unseal
@@ -541,8 +540,3 @@ def _next(transaction: Transaction, name: str) -> int:
 
 def _put(transaction: Transaction, key: bytes, record: msgspec.Struct) -> None:
     transaction.put(key, seal(key, encode(record)))
-
-
-def find_repo(snapshot: Snapshot, number: int) -> RepoRecord | None:
-    """The record of a repo, or None."""
-    return read_record(snapshot, layout.REPO + layout.pack_u32(number), RepoRecord)

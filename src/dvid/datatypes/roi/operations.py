@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.datatypes.roi.layers import Packed, pack_layers, read_layers, read_some, replace_layers
-from dvid.datatypes.voxels import block_zyx, inherited
+from dvid.datatypes.voxels import block_zyx
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, BlockRange, Box, Zyx
 from dvid.kernels.spans import ordered_spans, paint_spans
@@ -73,7 +73,7 @@ def clear_region(edit: Edit) -> None:
 
 
 def _set_range(edit: Edit, z_range: tuple[int, int] | None) -> None:
-    known = inherited(edit, _RANGE)
+    known = edit.properties(_RANGE)
     wanted = list(z_range) if z_range else []
     if known != [wanted] and (known or wanted):  # infos show it: changing it costs all a look at the metadata
         edit.set_property(_RANGE, wanted)
@@ -81,7 +81,7 @@ def _set_range(edit: Edit, z_range: tuple[int, int] | None) -> None:
 
 def z_range(view: View) -> tuple[int, int] | None:
     """The first and last z of the region in blocks, or None if it is empty."""
-    ranges = [pair for pair in inherited(view, _RANGE) if pair]
+    ranges = [pair for pair in view.properties(_RANGE) if pair]
     if not ranges:
         return None
     return min(low for low, _ in ranges), max(high for _, high in ranges)
