@@ -1,14 +1,13 @@
 """Copying between boxes and blocks, compared with plain numpy slicing."""
 
-import lz4.block
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dvid.errors import BadRequest
-from dvid.kernels.boxes import gather_blocks, gather_lz4_blocks, scatter_blocks
-from dvid.kernels.buffers import addresses, locate
+from dvid.kernels.boxes import gather_blocks, scatter_blocks
+from dvid.kernels.buffers import addresses
 
 FAR = [-(2**63), -(2**63) + 1, -(2**31), 2**31, 2**63 - 1]
 UNTOUCHED = 7
@@ -77,12 +76,6 @@ def test_gathered_blocks_are_what_slicing_gives(layout):
     gather_blocks(addresses(views), origins_array(origins), block_shape, background, flat(box))
     assert np.array_equal(box, expected)
 
-    box = np.full_like(expected, UNTOUCHED)
-    packed = [None if view is None else lz4.block.compress(view, store_size=False) for view in views]
-    where, sizes = locate(packed)
-    assert gather_lz4_blocks(where, sizes, origins_array(origins), block_shape, background, flat(box)) == -1
-    assert np.array_equal(box, expected)
-
 
 @given(layouts(), st.integers(0, 9))
 def test_scattered_blocks_are_what_slicing_gives_and_headers_stay(layout, header):
@@ -120,36 +113,6 @@ def test_a_body_that_is_read_only_can_be_scattered():
     assert out.tobytes() == bytes(range(8))
 
 
-def damaged_blocks():
-    good = lz4.block.compress(bytes(64), store_size=False)
-    random = lz4.block.compress(np.random.default_rng(0).bytes(64), store_size=False)
-    return {
-        "truncated": random[:-1],
-        "empty": b"",
-        "garbage": b"\xff" * 40,
-        "too short": lz4.block.compress(bytes(63), store_size=False),
-        "too long": lz4.block.compress(bytes(65), store_size=False),
-        "followed by more": good + b"\0",
-    }
-
-
-@pytest.mark.parametrize("damage", damaged_blocks())
-def test_a_damaged_lz4_block_is_named(damage):
-    good = lz4.block.compress(bytes(64), store_size=False)
-    where, sizes = locate([None, good, damaged_blocks()[damage]])
-    box = np.zeros((4, 4, 12), np.uint8)
-    origins = np.array([[0, 0, 0], [0, 0, 4], [0, 0, 8]])
-    assert gather_lz4_blocks(where, sizes, origins, (4, 4, 4), np.zeros(1, np.uint8), box) == 2
-
-
-def test_a_negative_size_is_a_damaged_block():
-    good = lz4.block.compress(bytes(64), store_size=False)
-    where, _ = locate([good])
-    box = np.zeros((4, 4, 4), np.uint8)
-    origin = np.zeros((1, 3), np.int64)
-    assert gather_lz4_blocks(where, np.array([-5]), origin, (4, 4, 4), np.zeros(1, np.uint8), box) == 0
-
-
 def one_block(**changes):
     """Arguments of a gathering that is right, but for the changes."""
     block = np.zeros((2, 2, 2), np.uint8)
@@ -181,15 +144,6 @@ def test_arguments_that_do_not_fit_together_are_refused(changes):
     arguments, _block = one_block(**changes)
     with pytest.raises(BadRequest):
         gather_blocks(**arguments)
-    sizes = np.ones(len(arguments["addresses"]), np.int64)
-    with pytest.raises(BadRequest):
-        gather_lz4_blocks(sizes=sizes, **arguments)
-
-
-def test_sizes_are_needed_for_each_address():
-    arguments, _block = one_block()
-    with pytest.raises(BadRequest, match="2 sizes given for 1 addresses"):
-        gather_lz4_blocks(sizes=np.ones(2, np.int64), **arguments)
 
 
 @pytest.mark.parametrize(

@@ -15,20 +15,17 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
-from dvid.kernels.native import copy_bytes, lz4_decompress_safe
+from dvid.kernels.native import copy_bytes
 
 Bytes = NDArray[np.uint8]
 
 # What is only read may be read-only: a request's body, a view of a store.
 _ADDRESSES = types.Array(types.uintp, 1, "C", readonly=True)
-_SIZES = types.Array(types.intp, 1, "C", readonly=True)
 _ORIGINS = types.Array(types.intp, 2, "C", readonly=True)
 _VOXEL = types.Array(types.uint8, 1, "C", readonly=True)
 _BOX = types.Array(types.uint8, 3, "C")
 _READ_BOX = types.Array(types.uint8, 3, "C", readonly=True)
 _BLOCKS = types.Array(types.uint8, 2, "C")
-# LZ4 counts in 32 bits.
-_LZ4_SIZE_LIMIT = 2**31
 
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
@@ -144,32 +141,6 @@ def _gather(
 
 
 @numba.njit(  # type: ignore[untyped-decorator]
-    types.intp(_ADDRESSES, _SIZES, _ORIGINS, types.UniTuple(types.intp, 3), _VOXEL, _BOX), nogil=True, cache=True
-)
-def _gather_lz4(
-    addresses: NDArray[np.uintp],
-    sizes: NDArray[np.intp],
-    origins_zyx: NDArray[np.intp],
-    shape_zyx: tuple[int, int, int],
-    background: Bytes,
-    box: Bytes,
-) -> int:
-    itemsize = len(background)
-    plain = np.empty(shape_zyx[0] * shape_zyx[1] * shape_zyx[2] * itemsize, np.uint8)
-    block = np.uintp(plain.ctypes.data)
-    for i in range(len(addresses)):
-        if not addresses[i]:
-            _fill_block(origins_zyx[i], shape_zyx, background, box)
-            continue
-        if not 0 < sizes[i] < _LZ4_SIZE_LIMIT:
-            return i
-        if lz4_decompress_safe(addresses[i], block, sizes[i], len(plain)) != len(plain):
-            return i
-        _copy_block(block, origins_zyx[i], shape_zyx, itemsize, np.uintp(box.ctypes.data), box.shape, True)
-    return -1
-
-
-@numba.njit(  # type: ignore[untyped-decorator]
     types.void(_READ_BOX, _ORIGINS, types.UniTuple(types.intp, 3), types.intp, types.intp, _BLOCKS),
     nogil=True,
     cache=True,
@@ -210,27 +181,6 @@ def gather_blocks(
     shape_zyx = _checked(block_shape_zyx, len(background), box)
     _check_count(len(addresses), origins_zyx)
     _gather(addresses, origins_zyx, shape_zyx, background, box)
-
-
-def gather_lz4_blocks(
-    addresses: NDArray[np.uint64],
-    sizes: NDArray[np.int64],
-    origins_zyx: NDArray[np.int64],
-    block_shape_zyx: tuple[int, int, int],
-    background: Bytes,
-    box: Bytes,
-) -> int:
-    """Like `gather_blocks` for blocks that are raw LZ4 blocks of `sizes` bytes: decompress and copy in one call.
-
-    Returns:
-        The index of the first block that does not decompress to exactly a block's bytes, or -1.
-    """
-    shape_zyx = _checked(block_shape_zyx, len(background), box)
-    _check_count(len(addresses), origins_zyx)
-    if len(sizes) != len(addresses):
-        raise BadRequest(f"{len(sizes)} sizes given for {len(addresses)} addresses")
-    bad: int = _gather_lz4(addresses, sizes, origins_zyx, shape_zyx, background, box)
-    return bad
 
 
 def scatter_blocks(
