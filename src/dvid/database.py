@@ -13,7 +13,7 @@ from dvid.datatypes.base import new_instance
 from dvid.errors import ConfigError
 from dvid.storage import open_store
 from dvid.storage.protocol import Snapshot, Store, Transaction
-from dvid.versions import layout, repos
+from dvid.versions import instances, layout, nodes
 from dvid.versions.catalogue import Catalogue, Directory, Node, read_instance
 from dvid.versions.records import InstanceRecord
 from dvid.versions.stores import Choice, Snapshots, absent, check_metadata, join, store_of
@@ -382,10 +382,10 @@ class Database:
         def run(transaction: Transaction) -> str:
             node = self._catalogue.within(transaction).node(transaction, selector).record
             if transaction.get(layout.IDENTITY) is not None:  # there have been other stores
-                for instance in repos.list_instances(transaction, node.repo):
+                for instance in instances.list_instances(transaction, node.repo):
                     if instance.store and instance.store not in self.others:  # its writers would not be kept out
                         raise absent(instance)
-            repos.commit(transaction, node, note=note, log=log)
+            nodes.commit(transaction, node, note=note, log=log)
             return node.uuid
 
         return self._without_writers(partial(self.store.transact, run))
@@ -398,16 +398,16 @@ class Database:
 
     def sweep(self) -> int:
         """Remove some of the data of deleted instances; how many entries. 0: nothing is left to remove."""
-        removed = self.store.transact(repos.sweep)
+        removed = self.store.transact(instances.sweep)
         if removed or not self.others:
             return removed
         with self.store.snapshot() as snapshot:
-            waiting = next(((number, name) for number, name in repos.doomed(snapshot) if name in self.others), None)
+            waiting = next(((number, name) for number, name in instances.doomed(snapshot) if name in self.others), None)
         if waiting is None:
             return 0
         number, name = waiting
-        removed = self.others[name].transact(lambda transaction: repos.erase(transaction, number))
-        if removed < repos.SWEPT_AT_ONCE:
-            self.store.transact(lambda transaction: repos.forget(transaction, number))
+        removed = self.others[name].transact(lambda transaction: instances.erase(transaction, number))
+        if removed < instances.SWEPT_AT_ONCE:
+            self.store.transact(lambda transaction: instances.forget(transaction, number))
             removed += 1
         return removed

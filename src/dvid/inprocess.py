@@ -16,7 +16,7 @@ from dvid.database import Database
 from dvid.datatypes.base import datatype
 from dvid.errors import NotFound, UnknownNode
 from dvid.storage.protocol import Transaction
-from dvid.versions import repos
+from dvid.versions import instances, nodes, repos
 from dvid.versions.records import NodeRecord, RepoRecord
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class Repo:
         """All nodes, from the root down."""
         with self._database.read() as (snapshot, directory):
             record = directory.repo(snapshot, directory.node(snapshot, self.uuid).record.repo)
-            return [Node(self._database, node.uuid) for node in repos.list_nodes(snapshot, record)]
+            return [Node(self._database, node.uuid) for node in nodes.list_nodes(snapshot, record)]
 
     def __repr__(self) -> str:
         return f"<Repo {self.alias!r} {self.uuid}>"
@@ -144,7 +144,9 @@ class Node:
 
     def __iter__(self) -> Iterator[str]:
         with self._database.read() as (snapshot, directory):
-            names = [i.name for i in repos.list_instances(snapshot, directory.node(snapshot, self.uuid).record.repo)]
+            names = [
+                i.name for i in instances.list_instances(snapshot, directory.node(snapshot, self.uuid).record.repo)
+            ]
         return iter(names)
 
     def create(self, typename: str, name: str, **settings: Any) -> Any:
@@ -158,15 +160,15 @@ class Node:
 
     def new_version(self, note: str = "") -> Node:
         """Make an open child on the same branch."""
-        return Node(self._database, self._run(lambda tx, node: repos.new_version(tx, node, note=note)).uuid)
+        return Node(self._database, self._run(lambda tx, node: nodes.new_version(tx, node, note=note)).uuid)
 
     def branch(self, name: str, note: str = "") -> Node:
         """Make an open child on a new branch."""
-        return Node(self._database, self._run(lambda tx, node: repos.branch(tx, node, name=name, note=note)).uuid)
+        return Node(self._database, self._run(lambda tx, node: nodes.branch(tx, node, name=name, note=note)).uuid)
 
     def tag(self, name: str) -> Node:
         """Give the committed node a name: that of a committed child with the same data, whose UUID the name is."""
-        return Node(self._database, self._run(lambda tx, node: repos.tag(tx, node, name=name)).uuid)
+        return Node(self._database, self._run(lambda tx, node: nodes.tag(tx, node, name=name)).uuid)
 
     def _run(self, operation: Callable[[Transaction, NodeRecord], T]) -> T:
         return self._database.transact(lambda tx, directory: operation(tx, directory.node(tx, self.uuid).record))

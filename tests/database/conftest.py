@@ -9,7 +9,7 @@ import pytest
 
 from dvid.config import Config, load_config
 from dvid.database import Database
-from dvid.versions import repos
+from dvid.versions import nodes, repos
 from dvid.versions.records import NodeRecord
 
 ROOT = "0123456789abcdef0123456789abcdef"
@@ -49,11 +49,11 @@ class Repo:
             return directory.node(snapshot, selector).record
 
     def child(self, uuid: str) -> str:
-        return self.database.transact(lambda tx, directory: repos.new_version(tx, directory.node(tx, uuid).record)).uuid
+        return self.database.transact(lambda tx, directory: nodes.new_version(tx, directory.node(tx, uuid).record)).uuid
 
     def branch(self, uuid: str, name: str) -> str:
         return self.database.transact(
-            lambda tx, directory: repos.branch(tx, directory.node(tx, uuid).record, name=name)
+            lambda tx, directory: nodes.branch(tx, directory.node(tx, uuid).record, name=name)
         ).uuid
 
     def put(self, uuid: str, name: str, key: bytes, value: bytes, *, unlocked: bool = False) -> None:

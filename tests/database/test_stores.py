@@ -22,7 +22,7 @@ from dvid.errors import BadRequest, ConfigError, LockedNode, StoreAbsent, StoreU
 from dvid.geometry import Box
 from dvid.http import documents
 from dvid.storage import open_store
-from dvid.versions import repos
+from dvid.versions import instances, repos
 from dvid.versions.layout import EVENTS, pack_u32, table_prefix
 from dvid.versions.resolve import resolve
 from dvid.versions.verify import verify
@@ -253,7 +253,7 @@ def test_siblings_are_read_from_whatever_store_they_are_in(repo):
 def test_a_sibling_that_was_deleted_meanwhile_is_not_read_as_empty(repo):
     repo.put(ROOT, "notes", b"who", b"notes")
     with repo.database.view(ROOT, "plain") as view:
-        repo.database.transact(lambda tx, _: repos.delete_instance(tx, instance(repo.database, "notes")))
+        repo.database.transact(lambda tx, _: instances.delete_instance(tx, instance(repo.database, "notes")))
         while repo.database.sweep():
             pass
         with pytest.raises(UnknownInstance):
@@ -291,7 +291,7 @@ def test_deleting_an_instance_frees_the_store_that_holds_it(repo):
             repo.put(ROOT, name, b"%d" % number, b"x" * 10_000)
     numbers = {name: instance(database, name).number for name in NAMES}
     used = database.others["notes"].size().used
-    database.transact(lambda tx, _: repos.delete_instance(tx, instance(database, "notes")))
+    database.transact(lambda tx, _: instances.delete_instance(tx, instance(database, "notes")))
     assert keys_in(database.others["notes"], numbers["notes"]) > 0
     assert problems(database) == []
     while database.sweep():
@@ -301,7 +301,7 @@ def test_deleting_an_instance_frees_the_store_that_holds_it(repo):
     assert keys_in(database.others["images"], numbers["gray"]) > 0
     assert keys_in(database.store, numbers["plain"]) > 0
     with database.store.snapshot() as snapshot:
-        assert list(repos.doomed(snapshot)) == []
+        assert list(instances.doomed(snapshot)) == []
     database.transact(lambda tx, directory: repos.delete_repo(tx, directory.repo(tx, repo.node(ROOT).repo), ""))
     while database.sweep():
         pass
@@ -312,12 +312,12 @@ def test_deleting_an_instance_frees_the_store_that_holds_it(repo):
 
 def test_the_name_of_a_deleted_instance_may_move_to_another_store(repo):
     repo.put(ROOT, "notes", b"old", b"old")
-    repo.database.transact(lambda tx, _: repos.delete_instance(tx, instance(repo.database, "notes")))
+    repo.database.transact(lambda tx, _: instances.delete_instance(tx, instance(repo.database, "notes")))
     made = repo.database.create_instance(ROOT, {"typename": "uint8blk", "dataname": "notes"})
     assert made.store == "notes"  # the table with the name goes before the one with the type
-    repo.database.transact(lambda tx, _: repos.rename_instance(tx, instance(repo.database, "notes"), "away"))
+    repo.database.transact(lambda tx, _: instances.rename_instance(tx, instance(repo.database, "notes"), "away"))
     made = repo.database.create_instance(ROOT, {"typename": "keyvalue", "dataname": "copy"})
-    repo.database.transact(lambda tx, _: repos.rename_instance(tx, instance(repo.database, "copy"), "notes"))
+    repo.database.transact(lambda tx, _: instances.rename_instance(tx, instance(repo.database, "copy"), "notes"))
     repo.put(ROOT, "notes", b"new", b"new")
     assert keys_in(repo.database.store, made.number) > 0
     assert repo.get(ROOT, "notes", b"old") is None
@@ -378,10 +378,10 @@ def test_an_instance_whose_store_is_not_declared_says_so_and_the_rest_goes_on(co
                 less.commit(ROOT)
             found = [problem.what for problem in verify(less.store, others=less.others)]
             assert any("'images', which was not read" in what for what in found)
-            less.transact(lambda tx, directory: repos.delete_instance(tx, instance(less, "gray")))
+            less.transact(lambda tx, directory: instances.delete_instance(tx, instance(less, "gray")))
             assert less.sweep() == 0  # waits for its store
             less.create_instance(ROOT, {"typename": "uint8blk", "dataname": "gray"})
-            less.transact(lambda tx, directory: repos.change_instance(tx, instance(less, "gray"), store="images"))
+            less.transact(lambda tx, directory: instances.change_instance(tx, instance(less, "gray"), store="images"))
     with Database.from_config(config) as whole:
         assert whole.sweep() > 0
 

@@ -7,7 +7,7 @@ from dvid.datatypes.base import Options, new_instance
 from dvid.datatypes.voxels import block_size_setting, extents_of, grow_extents, set_extents, voxel_extended
 from dvid.errors import BadRequest
 from dvid.geometry import Box
-from dvid.versions import repos
+from dvid.versions import nodes, repos
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ class Volume:
 
     def child(self, node, branch):
         return self.database.transact(
-            lambda tx, directory: repos.branch(tx, directory.node(tx, node).record, name=branch)
+            lambda tx, directory: nodes.branch(tx, directory.node(tx, node).record, name=branch)
         ).uuid
 
-    def commit(self, *nodes):
-        for node in nodes:
-            self.database.transact(lambda tx, directory, node=node: repos.commit(tx, directory.node(tx, node).record))
+    def commit(self, *uuids):
+        for uuid in uuids:
+            self.database.transact(lambda tx, directory, uuid=uuid: nodes.commit(tx, directory.node(tx, uuid).record))
 
     def generation(self):
         """The stamp that says whether infos may have changed."""
@@ -96,7 +96,7 @@ def test_each_branch_has_its_own_and_a_merge_holds_both(database):
     assert volume.extents(two) == Box((0, -7, 0), (1, 1, 1))
     volume.commit(one, two)
     merged = database.transact(
-        lambda tx, directory: repos.merge(tx, directory.lineages, [directory.node(tx, n).record for n in (one, two)])
+        lambda tx, directory: nodes.merge(tx, directory.lineages, [directory.node(tx, n).record for n in (one, two)])
     ).uuid
     assert volume.extents(merged) == Box((0, -7, 0), (5, 1, 1))
     volume.grow(Box((0, 0, 0), (1, 1, 9)), merged)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dvid.database import Database
-from dvid.versions import repos
+from dvid.versions import instances, nodes, repos
 from dvid.versions.records import InstanceRecord, NodeRecord
 
 
@@ -30,7 +30,7 @@ class Repo:
 
     def make(self, name: str, *, versioned: bool = True) -> InstanceRecord:
         return self.database.transact(
-            lambda tx, directory: repos.create_instance(
+            lambda tx, directory: instances.create_instance(
                 tx,
                 directory.node(tx, self.root).record,
                 name=name,
@@ -45,19 +45,19 @@ class Repo:
             return directory.node(snapshot, selector).record
 
     def commit(self, uuid: str) -> None:
-        self.database.transact(lambda tx, directory: repos.commit(tx, directory.node(tx, uuid).record))
+        self.database.transact(lambda tx, directory: nodes.commit(tx, directory.node(tx, uuid).record))
 
     def child(self, uuid: str) -> str:
-        return self.database.transact(lambda tx, directory: repos.new_version(tx, directory.node(tx, uuid).record)).uuid
+        return self.database.transact(lambda tx, directory: nodes.new_version(tx, directory.node(tx, uuid).record)).uuid
 
     def branch(self, uuid: str, name: str) -> str:
         return self.database.transact(
-            lambda tx, directory: repos.branch(tx, directory.node(tx, uuid).record, name=name)
+            lambda tx, directory: nodes.branch(tx, directory.node(tx, uuid).record, name=name)
         ).uuid
 
     def merge(self, *uuids: str) -> str:
         return self.database.transact(
-            lambda tx, directory: repos.merge(
+            lambda tx, directory: nodes.merge(
                 tx, directory.lineages, [directory.node(tx, uuid).record for uuid in uuids]
             )
         ).uuid

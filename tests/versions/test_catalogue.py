@@ -11,7 +11,7 @@ import pytest
 
 from dvid.database import Database
 from dvid.errors import BadRequest, LockedNode, UnknownInstance, UnknownNode
-from dvid.versions import repos
+from dvid.versions import instances, nodes, repos
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_branch_without_a_uuid_needs_a_single_repo(repo) -> None:
 
 def test_a_tag_finds_its_node_and_a_branch_of_the_same_repo(repo) -> None:
     repo.commit(repo.root)
-    repo.database.transact(lambda tx, directory: repos.tag(tx, directory.node(tx, repo.root).record, name="v1.0"))
+    repo.database.transact(lambda tx, directory: nodes.tag(tx, directory.node(tx, repo.root).record, name="v1.0"))
     child = repo.child(repo.root)
     assert repo.node("v1.0").locked
     assert find(repo.database, "v1.0:master") == child
@@ -116,12 +116,12 @@ def test_changes_by_another_process_are_seen_at_once(repo, other: Database) -> N
     repo.make("second")
     assert seen("second")
     repo.database.transact(
-        lambda tx, directory: repos.rename_instance(tx, directory.instance(tx, repo.number, "second"), "renamed")
+        lambda tx, directory: instances.rename_instance(tx, directory.instance(tx, repo.number, "second"), "renamed")
     )
     assert (seen("second"), seen("renamed")) == (False, True)
     repo.put(repo.root, b"key", b"old", name="renamed")
     repo.database.transact(
-        lambda tx, directory: repos.delete_instance(tx, directory.instance(tx, repo.number, "renamed"))
+        lambda tx, directory: instances.delete_instance(tx, directory.instance(tx, repo.number, "renamed"))
     )
     assert not seen("renamed")
     repo.make("renamed")
@@ -148,10 +148,10 @@ def test_a_change_that_failed_is_remembered_nowhere(repo) -> None:
 
     def fail(transaction, directory):
         node = directory.node(transaction, repo.root).record
-        repos.commit(transaction, node)
+        nodes.commit(transaction, node)
         fresh = directory.version(transaction, node.version).record
-        child = repos.new_version(transaction, fresh)
-        repos.create_instance(transaction, child, name="failed", typename="t", settings={})
+        child = nodes.new_version(transaction, fresh)
+        instances.create_instance(transaction, child, name="failed", typename="t", settings={})
         for uuid in (child.uuid, repo.root[:5], f"{repo.root}:master"):
             directory.node(transaction, uuid)
         assert directory.instance(transaction, repo.number, "failed").name == "failed"
@@ -190,7 +190,7 @@ def test_readers_never_see_half_a_change_while_others_rename(repo, other: Databa
         database = (repo.database, other)[i % 2]
         old, new = names
         database.transact(
-            lambda tx, directory, old=old, new=new: repos.rename_instance(
+            lambda tx, directory, old=old, new=new: instances.rename_instance(
                 tx, directory.instance(tx, repo.number, old), new
             )
         )

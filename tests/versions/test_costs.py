@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dvid.database import Database
-from dvid.versions import layout, repos
+from dvid.versions import instances, layout, nodes
 from dvid.versions.layout import DATA
 from dvid.versions.view import View
 
@@ -113,9 +113,9 @@ def test_a_version_costs_as_much_behind_two_thousand_versions_as_behind_ten(repo
 
         def run(transaction: Any, directory: Any) -> str:
             counted = Counted(transaction)
-            repos.commit(counted, directory.node(counted, uuid).record)  # type: ignore[arg-type]
+            nodes.commit(counted, directory.node(counted, uuid).record)  # type: ignore[arg-type]
             parent = directory.version(counted, directory.node(counted, uuid).record.version).record
-            child = repos.new_version(counted, parent)  # type: ignore[arg-type]
+            child = nodes.new_version(counted, parent)  # type: ignore[arg-type]
             counts.update(counted.counts)
             return child.uuid
 
@@ -132,7 +132,9 @@ def test_deleted_data_is_removed_a_bounded_number_of_entries_at_a_time(repo) -> 
     repo.database.edit(repo.root, "kv", lambda edit: [edit.put(DATA, b"%05d" % i, b"") for i in range(12_000)])
     repo.make("other")
     repo.put(repo.root, b"kept", b"kept", name="other")
-    repo.database.transact(lambda tx, directory: repos.delete_instance(tx, directory.instance(tx, repo.number, "kv")))
+    repo.database.transact(
+        lambda tx, directory: instances.delete_instance(tx, directory.instance(tx, repo.number, "kv"))
+    )
     removed = []
     while count := repo.database.sweep():
         removed.append(count)

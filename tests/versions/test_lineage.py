@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dvid.database import Database
+from dvid.errors import BadRequest
 from dvid.storage.protocol import Transaction
-from dvid.versions import repos
+from dvid.versions import nodes, repos
 from dvid.versions.lineage import Lineages, read_node
 
 STEP = st.tuples(st.sampled_from(["child", "branch", "tag", "merge"]), st.lists(st.integers(0, 10**6), min_size=3))
@@ -32,7 +33,7 @@ def build(transaction: Transaction, steps: list[tuple[str, list[int]]]) -> Dag:
     def locked(version: int):
         node = read_node(transaction, version)
         if not node.locked:
-            repos.commit(transaction, node)
+            nodes.commit(transaction, node)
         return read_node(transaction, version)
 
     for kind, picks in steps:
@@ -41,19 +42,19 @@ def build(transaction: Transaction, steps: list[tuple[str, list[int]]]) -> Dag:
         if kind == "merge":
             if len(set(parents)) < 2:
                 continue
-            made = repos.merge(transaction, lineages, [locked(parent) for parent in parents])
+            made = nodes.merge(transaction, lineages, [locked(parent) for parent in parents])
         else:
             parents = parents[:1]
             parent = locked(parents[0])
             if kind == "child":
-                siblings = repos.children(transaction, parent.version)
+                siblings = nodes.children(transaction, parent.version)
                 if any(read_node(transaction, child).branch == parent.branch for child in siblings):
                     continue
-                made = repos.new_version(transaction, parent)
+                made = nodes.new_version(transaction, parent)
             elif kind == "branch":
-                made = repos.branch(transaction, parent, name=f"b{len(versions)}")
+                made = nodes.branch(transaction, parent, name=f"b{len(versions)}")
             else:
-                made = repos.tag(transaction, parent, name=f"t{len(versions)}")
+                made = nodes.tag(transaction, parent, name=f"t{len(versions)}")
         dag.ancestors[made.version] = set(parents).union(*(dag.ancestors[parent] for parent in parents))
     return dag
 
@@ -103,10 +104,10 @@ def test_a_tag_and_the_next_version_of_a_branch_named_like_it_do_not_see_each_ot
         try:
             tags.append(
                 repo.database.transact(
-                    lambda tx, directory, name=name: repos.tag(tx, directory.node(tx, first).record, name=name)
+                    lambda tx, directory, name=name: nodes.tag(tx, directory.node(tx, first).record, name=name)
                 ).uuid
             )
-        except repos.BadRequest:
+        except BadRequest:
             assert name == "x"
     assert tags == ["y"]
     with repo.database.read() as (snapshot, directory):
@@ -125,7 +126,7 @@ def test_the_number_of_a_version_that_was_taken_back_is_not_remembered(repo) -> 
         pass
 
     def fail(transaction, directory):
-        child = repos.new_version(transaction, directory.node(transaction, one).record)
+        child = nodes.new_version(transaction, directory.node(transaction, one).record)
         assert directory.lineages.sees(transaction, directory.lineages.of(transaction, child.version), child.version)
         assert directory.version(transaction, child.version).record.parents == (
             directory.node(transaction, one).record.version,

@@ -10,7 +10,7 @@ import pytest
 from dvid.database import Database
 from dvid.errors import CorruptValue
 from dvid.storage.protocol import Transaction
-from dvid.versions import layout, repos
+from dvid.versions import instances, layout, nodes, repos
 from dvid.versions.catalogue import Directory
 from dvid.versions.layout import DATA
 from dvid.versions.view import FIRST_MUTATION, Edit
@@ -71,15 +71,15 @@ def test_a_change_of_metadata_that_raises_leaves_nothing(repo, what: str) -> Non
             case "repo":
                 repos.create_repo(transaction, alias="a", passcode="p")
             case "commit":
-                repos.commit(transaction, node, note="n", log=["line"])
+                nodes.commit(transaction, node, note="n", log=["line"])
             case "branch":
-                repos.branch(transaction, parents[0], name="b")
+                nodes.branch(transaction, parents[0], name="b")
             case "tag":
-                repos.tag(transaction, parents[0], name="t")
+                nodes.tag(transaction, parents[0], name="t")
             case "merge":
-                repos.merge(transaction, directory.lineages, parents)
+                nodes.merge(transaction, directory.lineages, parents)
             case "instance":
-                repos.create_instance(transaction, node, name="i", typename="t", settings={})
+                instances.create_instance(transaction, node, name="i", typename="t", settings={})
             case "delete":
                 repos.delete_repo(transaction, directory.repo(transaction, repo.number), "")
         raise Failed
@@ -137,7 +137,7 @@ def test_the_events_of_one_change_share_a_mutation_id_and_say_who_made_it(repo) 
 def test_mutation_ids_are_counted_for_each_repo(repo) -> None:
     other = repo.database.transact(lambda tx, _: repos.create_repo(tx)).root_uuid
     repo.database.transact(
-        lambda tx, directory: repos.create_instance(
+        lambda tx, directory: instances.create_instance(
             tx, directory.node(tx, other).record, name="kv", typename="t", settings={}
         )
     )

@@ -10,7 +10,7 @@ from dvid.cli.verify import check_content
 from dvid.database import Database
 from dvid.datatypes.keyvalue import operations as keyvalue
 from dvid.inprocess import Library
-from dvid.versions import layout, repos
+from dvid.versions import instances, layout, logs, nodes, repos
 from dvid.versions.envelope import Format, compress, seal, unseal
 from dvid.versions.records import NodeRecord, decode, encode
 from dvid.versions.verify import verify
@@ -41,11 +41,11 @@ def database(tmp_path):
         right.commit()
 
         def more(transaction, directory):
-            nodes = [directory.node(transaction, uuid).record for uuid in (left.uuid, right.uuid)]
-            repos.append_log(transaction, nodes[0], ["a line"])
-            repos.log_repo(transaction, directory.repo(transaction, nodes[0].repo), ["a line"])
-            repos.merge(transaction, directory.lineages, nodes)
-            repos.delete_instance(transaction, directory.instance(transaction, nodes[0].repo, "doomed"))
+            tips = [directory.node(transaction, uuid).record for uuid in (left.uuid, right.uuid)]
+            logs.append_log(transaction, tips[0], ["a line"])
+            repos.log_repo(transaction, directory.repo(transaction, tips[0].repo), ["a line"])
+            nodes.merge(transaction, directory.lineages, tips)
+            instances.delete_instance(transaction, directory.instance(transaction, tips[0].repo, "doomed"))
 
         database.transact(more)
         library.create_repo("second")["master"].create("uint8blk", "gray")[0:8, 0:8, 0:8] = np.uint8(3)
@@ -76,7 +76,7 @@ def of_instance(database, name, table=layout.DATA):
         number = next(
             i.number
             for repo in repos.list_repos(snapshot)
-            for i in repos.list_instances(snapshot, repo.number)
+            for i in instances.list_instances(snapshot, repo.number)
             if i.name == name
         )
     return entries(database, layout.table_prefix(number, table))

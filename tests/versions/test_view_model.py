@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, preco
 from dvid.database import Database
 from dvid.errors import LockedNode, MergeConflict
 from dvid.storage.protocol import Snapshot
-from dvid.versions import layout, repos
+from dvid.versions import instances, layout, nodes, repos
 from dvid.versions.layout import DATA
 from dvid.versions.view import Edit, View
 
@@ -35,9 +35,9 @@ class Model:
 class Versions(RuleBasedStateMachine):
     """Random histories."""
 
-    nodes = Bundle("nodes")
+    made = Bundle("made")
 
-    @initialize(target=nodes, versioned=st.sampled_from([True, True, True, False]))
+    @initialize(target=made, versioned=st.sampled_from([True, True, True, False]))
     def start(self, versioned: bool) -> str:
         self.folder = tempfile.TemporaryDirectory()
         self.database = Database.open(self.folder.name, durability="relaxed")
@@ -47,7 +47,7 @@ class Versions(RuleBasedStateMachine):
         self.root = repo.root_uuid
         for name, kind in (("kv", versioned), ("other", True)):
             self.database.transact(
-                lambda tx, directory, name=name, kind=kind: repos.create_instance(
+                lambda tx, directory, name=name, kind=kind: instances.create_instance(
                     tx, directory.node(tx, self.root).record, name=name, typename="t", settings={}, versioned=kind
                 )
             )
@@ -94,7 +94,7 @@ class Versions(RuleBasedStateMachine):
         self.database.edit(uuid, "kv", put_all)
         self.place(uuid).writes.update(values)
 
-    @rule(uuid=nodes)
+    @rule(uuid=made)
     def put_to_a_committed_node(self, uuid: str) -> None:
         if self.model[uuid].locked and self.versioned:
             with pytest.raises(LockedNode):
@@ -114,61 +114,61 @@ class Versions(RuleBasedStateMachine):
 
     def lock(self, uuid: str) -> None:
         if not self.model[uuid].locked:
-            self.database.transact(lambda tx, directory: repos.commit(tx, directory.node(tx, uuid).record))
+            self.database.transact(lambda tx, directory: nodes.commit(tx, directory.node(tx, uuid).record))
             self.model[uuid].locked = True
 
-    @rule(target=nodes, uuid=nodes)
+    @rule(target=made, uuid=made)
     def child(self, uuid: str) -> str:
         self.lock(uuid)
         parent = self.model[uuid]
         if parent.has_next:
             return uuid
         parent.has_next = True
-        made = self.database.transact(lambda tx, directory: repos.new_version(tx, directory.node(tx, uuid).record))
+        made = self.database.transact(lambda tx, directory: nodes.new_version(tx, directory.node(tx, uuid).record))
         self.model[made.uuid] = Model(parent.ancestors | {uuid}, parent.branch)
         return made.uuid
 
-    @rule(target=nodes, uuid=nodes)
+    @rule(target=made, uuid=made)
     def branch(self, uuid: str) -> str:
         self.lock(uuid)
         self.count += 1
         name = f"b{self.count}"
         made = self.database.transact(
-            lambda tx, directory: repos.branch(tx, directory.node(tx, uuid).record, name=name)
+            lambda tx, directory: nodes.branch(tx, directory.node(tx, uuid).record, name=name)
         )
         self.model[made.uuid] = Model(self.model[uuid].ancestors | {uuid}, name)
         return made.uuid
 
-    @rule(target=nodes, uuids=st.lists(nodes, min_size=2, max_size=3, unique=True))
+    @rule(target=made, uuids=st.lists(made, min_size=2, max_size=3, unique=True))
     def merge(self, uuids: list[str]) -> str:
         for uuid in uuids:
             self.lock(uuid)
             self.model[uuid].has_next |= self.model[uuid].branch == ""
         made = self.database.transact(
-            lambda tx, directory: repos.merge(tx, directory.lineages, [directory.node(tx, u).record for u in uuids])
+            lambda tx, directory: nodes.merge(tx, directory.lineages, [directory.node(tx, u).record for u in uuids])
         )
         self.model[made.uuid] = Model(set(uuids).union(*(self.model[u].ancestors for u in uuids)), "")
         return made.uuid
 
     # ---- reads ----
 
-    @rule(uuid=nodes)
+    @rule(uuid=made)
     def check(self, uuid: str) -> None:
         with self.database.view(uuid, "kv") as view:
             self.compare(view, uuid)
 
-    @rule(uuid=nodes)
+    @rule(uuid=made)
     def check_inside_a_transaction(self, uuid: str) -> None:
         self.database.edit(uuid, "kv", lambda edit: self.compare(edit, uuid), unlocked=True)
 
-    @rule(uuid=nodes, other=nodes)
+    @rule(uuid=made, other=made)
     def check_from_another_node(self, uuid: str, other: str) -> None:
         with self.database.view(uuid, "kv") as view:
             self.compare(view.at(other), other)
             self.compare(view.version(view.at(other).node.version), other)
             assert view.sibling("other").get(DATA, b"outside") is not None
 
-    @rule(uuid=nodes, start=SOME_KEYS, stop=SOME_KEYS)
+    @rule(uuid=made, start=SOME_KEYS, stop=SOME_KEYS)
     def check_a_range(self, uuid: str, start: bytes, stop: bytes) -> None:
         expected = {key: heirs for key, heirs in self.expected(uuid).items() if start <= key < stop}
         with self.database.view(uuid, "kv") as view:

@@ -19,7 +19,7 @@ from dvid.geometry import Box
 from dvid.http import documents
 from dvid.storage import open_store
 from dvid.storage.protocol import Transaction
-from dvid.versions import repos
+from dvid.versions import instances, nodes, repos
 from dvid.versions.catalogue import Directory
 from dvid.versions.records import InstanceRecord
 
@@ -106,12 +106,14 @@ class StoreTarget:
     def rename_instance(self, uuid: str, name: str, new_name: str) -> None:
         """Give an instance another name."""
         self._database.transact(
-            lambda tx, directory: repos.rename_instance(tx, _instance(tx, directory, uuid, name), new_name) and None
+            lambda tx, directory: instances.rename_instance(tx, _instance(tx, directory, uuid, name), new_name) and None
         )
 
     def delete_instance(self, uuid: str, name: str) -> None:
         """Delete an instance with all its data."""
-        self._database.transact(lambda tx, directory: repos.delete_instance(tx, _instance(tx, directory, uuid, name)))
+        self._database.transact(
+            lambda tx, directory: instances.delete_instance(tx, _instance(tx, directory, uuid, name))
+        )
         self._sweep()
 
     def _sweep(self) -> None:
@@ -125,26 +127,26 @@ class StoreTarget:
     def new_version(self, uuid: str, note: str) -> str:
         """Make an open child on the same branch; its UUID."""
         return self._database.transact(
-            lambda tx, directory: repos.new_version(tx, directory.node(tx, uuid).record, note=note)
+            lambda tx, directory: nodes.new_version(tx, directory.node(tx, uuid).record, note=note)
         ).uuid
 
     def branch(self, uuid: str, name: str, note: str) -> str:
         """Make an open child on a new branch; its UUID."""
         return self._database.transact(
-            lambda tx, directory: repos.branch(tx, directory.node(tx, uuid).record, name=name, note=note)
+            lambda tx, directory: nodes.branch(tx, directory.node(tx, uuid).record, name=name, note=note)
         ).uuid
 
     def tag(self, uuid: str, name: str) -> str:
         """Give a committed node a name; the UUID of the tag's node."""
         return self._database.transact(
-            lambda tx, directory: repos.tag(tx, directory.node(tx, uuid).record, name=name)
+            lambda tx, directory: nodes.tag(tx, directory.node(tx, uuid).record, name=name)
         ).uuid
 
     def has_instance(self, uuid: str, name: str) -> bool:
         """Whether the repo of a node has an instance of that name."""
         with self._database.read() as (snapshot, directory):
-            instances = repos.list_instances(snapshot, directory.node(snapshot, uuid).record.repo)
-        return any(instance.name == name for instance in instances)
+            records = instances.list_instances(snapshot, directory.node(snapshot, uuid).record.repo)
+        return any(record.name == name for record in records)
 
     def volume(self, uuid: str, name: str) -> StoreVolume:
         """A volume at a node."""

@@ -13,8 +13,8 @@ from dvid.datatypes.handles import Handle
 from dvid.errors import BadRequest
 from dvid.routes import Route
 from dvid.storage.protocol import Transaction
+from dvid.versions.instances import create_instance
 from dvid.versions.records import InstanceRecord, NodeRecord
-from dvid.versions.repos import create_instance
 from dvid.versions.stores import Choice
 from dvid.versions.view import View
 

@@ -12,7 +12,7 @@ from dvid.datatypes.base import datatype, describe
 from dvid.datatypes.help import datatype_help
 from dvid.errors import BadRequest, NotFound
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, choice, flag, json_reply, text_reply
-from dvid.versions import repos
+from dvid.versions import instances
 
 _REFERENCE = Argument("reference", "What POST .../blobstore answered.", example="00f2d1c5a7e34b8c9d1e2f3a4b5c6d7e")
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -42,7 +42,7 @@ def post_tags(call: Call, replace: bool) -> Reply:
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         raise BadRequest('tags are a JSON object of texts, like {"tag1": "anything", "tag2": "else"}')
     call.configure(
-        lambda tx, instance: repos.change_instance(
+        lambda tx, instance: instances.change_instance(
             tx, instance, tags=dict(tags) if replace else {**(instance.tags or {}), **tags}
         )
     )
@@ -56,7 +56,7 @@ def post_sync(call: Call, replace: bool) -> Reply:
     if not isinstance(names, str):
         raise BadRequest('a JSON object with names separated by commas was expected, like {"sync": "labels,bodies"}')
     wanted = [name.strip() for name in names.split(",") if name.strip()]
-    call.configure(lambda tx, instance: repos.sync_instance(tx, instance, wanted, replace=replace))
+    call.configure(lambda tx, instance: instances.sync_instance(tx, instance, wanted, replace=replace))
     return Reply(b"", TEXT)
 
 

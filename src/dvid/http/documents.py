@@ -13,7 +13,7 @@ import msgspec
 
 from dvid.datatypes.base import describe, describe_record
 from dvid.errors import StoreAbsent
-from dvid.versions import layout, repos
+from dvid.versions import instances, layout, logs, nodes, repos
 from dvid.versions.catalogue import Directory, Node, branch_key, read_number
 from dvid.versions.records import InstanceRecord, RepoRecord
 from dvid.versions.stores import Snapshots
@@ -63,18 +63,18 @@ def _describe_repo(snapshots: Snapshots, directory: Directory, repo: RepoRecord)
     snapshot = snapshots.metadata
     leaf = read_number(snapshot, branch_key(repo.number, "")) or repo.root_version
     node = directory.version(snapshot, leaf)
-    nodes = list(repos.list_nodes(snapshot, repo))
+    records = list(nodes.list_nodes(snapshot, repo))
     mutation = read_number(snapshot, layout.MUTATION + layout.pack_u32(repo.number))
     next_mutation = FIRST_MUTATION if mutation is None else mutation + 1
     return {
         "Root": repo.root_uuid,
         "Alias": repo.alias,
         "Description": repo.description,
-        "Log": repos.read_log(snapshot, repo),
+        "Log": logs.read_log(snapshot, repo),
         "Properties": repo.properties,
         "DataInstances": {
             instance.name: _describe_instance(snapshots, directory, node, instance)
-            for instance in repos.list_instances(snapshot, repo.number)
+            for instance in instances.list_instances(snapshot, repo.number)
         },
         "DAG": {
             "Root": repo.root_uuid,
@@ -82,16 +82,16 @@ def _describe_repo(snapshots: Snapshots, directory: Directory, repo: RepoRecord)
                 record.uuid: {
                     "Branch": record.branch,
                     "Note": record.note,
-                    "Log": repos.read_log(snapshot, record),
+                    "Log": logs.read_log(snapshot, record),
                     "UUID": record.uuid,
                     "VersionID": record.version,
                     "Locked": record.locked,
                     "Parents": list(record.parents),
-                    "Children": repos.children(snapshot, record.version),
+                    "Children": nodes.children(snapshot, record.version),
                     "Created": record.created,
                     "Updated": record.updated,
                 }
-                for record in nodes
+                for record in records
             },
         },
         "MutationID": next_mutation,

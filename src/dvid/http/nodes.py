@@ -10,7 +10,7 @@ from dvid.http.calls import NodeRequest
 from dvid.http.repositories import text_field, text_list
 from dvid.routes import JSON, TEXT, Reply, Route, json_reply
 from dvid.storage.protocol import Transaction
-from dvid.versions import repos
+from dvid.versions import logs, nodes
 from dvid.versions.catalogue import Directory
 from dvid.versions.records import NodeRecord
 
@@ -28,20 +28,20 @@ def post_note(call: NodeRequest) -> Reply:
     note = text_field(call.json_object(), "note")
     if note is None:
         raise BadRequest('a note is needed: {"note": "..."}')
-    _on_node(call, lambda tx, node: repos.set_note(tx, node, note, unlocked=call.caller.lifts_locks))
+    _on_node(call, lambda tx, node: nodes.set_note(tx, node, note, unlocked=call.caller.lifts_locks))
     return Reply(b"", TEXT)
 
 
 def get_log(call: NodeRequest) -> Reply:
     """Answer the log."""
     with call.database.read() as (snapshot, directory):
-        return json_reply({"log": repos.read_log(snapshot, directory.node(snapshot, call.selector).record)})
+        return json_reply({"log": logs.read_log(snapshot, directory.node(snapshot, call.selector).record)})
 
 
 def post_log(call: NodeRequest) -> Reply:
     """Append to the log."""
     lines = text_list(call.json_object(), "log")
-    _on_node(call, lambda tx, node: repos.add_to_log(tx, node, lines, unlocked=call.caller.lifts_locks))
+    _on_node(call, lambda tx, node: nodes.add_to_log(tx, node, lines, unlocked=call.caller.lifts_locks))
     return Reply(b"", TEXT)
 
 
@@ -64,7 +64,7 @@ def post_newversion(call: NodeRequest) -> Reply:
     """Make a child on the same branch."""
     body = call.json_object()
     note, uuid = text_field(body, "note") or "", text_field(body, "uuid")
-    child = _on_node(call, lambda tx, node: repos.new_version(tx, node, note=note, uuid=uuid or None))
+    child = _on_node(call, lambda tx, node: nodes.new_version(tx, node, note=note, uuid=uuid or None))
     return json_reply({"child": child.uuid})
 
 
@@ -72,7 +72,7 @@ def post_branch(call: NodeRequest) -> Reply:
     """Make a child on a new branch."""
     body = call.json_object()
     name, note, uuid = text_field(body, "branch") or "", text_field(body, "note") or "", text_field(body, "uuid")
-    child = _on_node(call, lambda tx, node: repos.branch(tx, node, name=name, note=note, uuid=uuid or None))
+    child = _on_node(call, lambda tx, node: nodes.branch(tx, node, name=name, note=note, uuid=uuid or None))
     return json_reply({"child": child.uuid})
 
 
@@ -83,7 +83,7 @@ def post_tag(call: NodeRequest) -> Reply:
         text_field(body, "tag") or "",
         text_field(body, "note"),
     )  # a note is taken, and dropped as in the reference
-    child = _on_node(call, lambda tx, node: repos.tag(tx, node, name=name))
+    child = _on_node(call, lambda tx, node: nodes.tag(tx, node, name=name))
     return json_reply({"child": child.uuid})
 
 

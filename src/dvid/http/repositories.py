@@ -9,7 +9,7 @@ from dvid.http import documents
 from dvid.http.calls import NodeRequest, Request
 from dvid.routes import JSON, TEXT, Argument, Reply, Route, choice, json_reply
 from dvid.storage.protocol import Transaction
-from dvid.versions import repos
+from dvid.versions import instances, logs, nodes, repos
 from dvid.versions.catalogue import Directory
 from dvid.versions.records import RepoRecord
 from dvid.versions.resolve import resolve
@@ -97,7 +97,7 @@ def post_rename(call: NodeRequest, name: str) -> Reply:
 
     def rename(transaction: Transaction, directory: Directory) -> None:
         repo = directory.node(transaction, call.selector).record.repo
-        repos.rename_instance(transaction, directory.instance(transaction, repo, name), to)
+        instances.rename_instance(transaction, directory.instance(transaction, repo, name), to)
 
     call.database.transact(rename)
     return json_reply({"name": to})
@@ -108,7 +108,7 @@ def delete_instance(call: NodeRequest, name: str, imsure: str) -> Reply:
 
     def delete(transaction: Transaction, directory: Directory) -> None:
         repo = directory.node(transaction, call.selector).record.repo
-        repos.delete_instance(transaction, directory.instance(transaction, repo, name))
+        instances.delete_instance(transaction, directory.instance(transaction, repo, name))
 
     call.database.transact(delete)
     return json_reply({"deleted": name})
@@ -124,7 +124,7 @@ def get_log(call: NodeRequest) -> Reply:
     """Answer the repo's log."""
     with call.database.read() as (snapshot, directory):
         repo = directory.repo(snapshot, directory.node(snapshot, call.selector).record.repo)
-        return json_reply({"log": repos.read_log(snapshot, repo)})
+        return json_reply({"log": logs.read_log(snapshot, repo)})
 
 
 def post_log(call: NodeRequest) -> Reply:
@@ -138,7 +138,7 @@ def get_branch_versions(call: NodeRequest, branch: str) -> Reply:
     """Answer the nodes of a branch."""
     with call.database.read() as (snapshot, directory):
         repo = directory.node(snapshot, call.selector).record.repo
-        return json_reply([node.uuid for node in repos.branch_versions(snapshot, repo, branch)])
+        return json_reply([node.uuid for node in nodes.branch_versions(snapshot, repo, branch)])
 
 
 def post_merge(call: NodeRequest) -> Reply:
@@ -149,8 +149,8 @@ def post_merge(call: NodeRequest) -> Reply:
     parents, note = text_list(body, "parents"), text_field(body, "note") or ""
 
     def merge(transaction: Transaction, directory: Directory) -> str:
-        nodes = [directory.node(transaction, parent).record for parent in parents]
-        return repos.merge(transaction, directory.lineages, nodes, note=note).uuid
+        merged = [directory.node(transaction, parent).record for parent in parents]
+        return nodes.merge(transaction, directory.lineages, merged, note=note).uuid
 
     return json_reply({"child": call.database.transact(merge)})
 
@@ -163,11 +163,11 @@ def post_resolve(call: NodeRequest) -> Reply:
 
     def merge(transaction: Transaction, directory: Directory) -> str:
         repo = directory.node(transaction, call.selector).record.repo
-        instances = [directory.instance(transaction, repo, name) for name in dict.fromkeys(names)]
-        nodes = [directory.node(transaction, parent).record for parent in parents]
-        if any(node.repo != repo for node in nodes):
+        resolved = [directory.instance(transaction, repo, name) for name in dict.fromkeys(names)]
+        merged = [directory.node(transaction, parent).record for parent in parents]
+        if any(node.repo != repo for node in merged):
             raise BadRequest("the parents of a merge must be nodes of the repo")
-        return resolve(transaction, directory, nodes, instances, note=note, user=call.user, app=call.app).uuid
+        return resolve(transaction, directory, merged, resolved, note=note, user=call.user, app=call.app).uuid
 
     return json_reply({"child": call.database.transact(merge)})
 

@@ -17,7 +17,7 @@ from dvid.http.calls import Request
 from dvid.http.metrics import get_latencies, get_load
 from dvid.http.repositories import get_repos_info, post_repos
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Reply, Route, json_reply, text_reply
-from dvid.versions import layout, repos
+from dvid.versions import instances, layout, repos
 from dvid.versions.envelope import unseal
 
 
@@ -69,7 +69,9 @@ def get_types(call: Request) -> Reply:
     """Name the types in use."""
     with call.database.read() as (snapshot, _):
         used = {
-            one.typename for repo in repos.list_repos(snapshot) for one in repos.list_instances(snapshot, repo.number)
+            one.typename
+            for repo in repos.list_repos(snapshot)
+            for one in instances.list_instances(snapshot, repo.number)
         }
     return json_reply({name: f"dvid/datatypes/{name}" for name in sorted(used)})
 

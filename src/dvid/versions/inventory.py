@@ -14,8 +14,8 @@ from dvid.storage.protocol import Snapshot
 from dvid.versions import layout
 from dvid.versions.catalogue import MASTER
 from dvid.versions.envelope import expand, unseal
+from dvid.versions.instances import doomed_store
 from dvid.versions.records import InstanceRecord, NodeRecord, RepoRecord, decode
-from dvid.versions.repos import doomed_store
 
 BAD_DATA: Final = (msgspec.MsgspecError, UnicodeError, struct.error, ValueError, TypeError, LookupError)
 """What decoding damaged data raises."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dvid.errors import BadRequest, MergeConflict
 from dvid.storage.protocol import Transaction
-from dvid.versions import repos
+from dvid.versions import nodes
 from dvid.versions.catalogue import Directory, Node
 from dvid.versions.envelope import Format
 from dvid.versions.records import InstanceRecord, NodeRecord
@@ -38,7 +38,7 @@ def resolve(
         app: with which program, for the mutation log.
 
     Raises:
-        BadRequest: as `repos.merge`, or no instance is given, or the data of one is in another store than its record.
+        BadRequest: as `nodes.merge`, or no instance is given, or the data of one is in another store than its record.
         MergeConflict: a parent is in conflict itself.
     """
     if not instances:
@@ -49,7 +49,7 @@ def resolve(
             f"conflicts of {', '.join(map(repr, elsewhere))} cannot be resolved in one step with the merge: the data is "
             "in a store of its own; merge without resolving, and write the keys in conflict anew"
         )
-    child = repos.merge(transaction, directory.lineages, parents, note=note)
+    child = nodes.merge(transaction, directory.lineages, parents, note=note)
     node = directory.version(transaction, child.version)
     pasts = [directory.version(transaction, parent.version) for parent in parents]
     for instance in instances:

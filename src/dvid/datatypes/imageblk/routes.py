@@ -29,8 +29,8 @@ from dvid.routes import (
     json_reply,
     xyz,
 )
+from dvid.versions import instances
 from dvid.versions import layout as keys
-from dvid.versions import repos
 
 METADATA = "application/vnd.dvid-nd-data+json"
 
@@ -88,7 +88,7 @@ def post_resolution(call: Call) -> Reply:
     ):
         raise BadRequest("the voxel size as three numbers above 0 was expected, like [8, 8, 8]")
     call.configure(
-        lambda tx, instance: repos.change_instance(tx, instance, settings={**instance.settings, "VoxelSize": value})
+        lambda tx, instance: instances.change_instance(tx, instance, settings={**instance.settings, "VoxelSize": value})
     )
     return Reply(b"", TEXT)
 

@@ -19,7 +19,7 @@ from dvid.geometry import Box, Xyz, Zyx, reverse3
 from dvid.kernels.spans import parse_rows
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, choice, flag, integer, json_reply, xyz
 from dvid.storage.protocol import Transaction
-from dvid.versions import layout, repos
+from dvid.versions import instances, layout
 from dvid.versions.records import InstanceRecord
 from dvid.versions.view import View
 
@@ -137,7 +137,7 @@ def _set_block_size(transaction: Transaction, instance: InstanceRecord, edges: l
     prefix = layout.table_prefix(instance.number, layout.DATA)
     if next(iter(transaction.scan(prefix, layout.after(prefix))), None) is not None:
         raise Conflict("BlockSize cannot change any more: a version of this region has spans, which count its blocks")
-    repos.change_instance(transaction, instance, settings={**instance.settings, "BlockSize": edges})
+    instances.change_instance(transaction, instance, settings={**instance.settings, "BlockSize": edges})
 
 
 # ---- questions ----------------------------------------------------------------------------------
