@@ -33,7 +33,8 @@ DEFAULT_JPEG_QUALITY = 80
 LARGEST_JPEG_EXTENT = 65_535
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_COLOR_TYPES = {1: 0, 3: 2, 4: 6}
+_RGB, _GRAY_ALPHA, _RGBA = 2, 4, 6
+_PNG_COLOR_TYPES = {1: 0, 3: _RGB, 4: _RGBA}
 _PNG_UP = 2
 _PNG_AVERAGE = 3
 _LARGEST_PNG_EXTENT = 2**31 - 1
@@ -263,15 +264,30 @@ def _decode_png(data: bytes | memoryview, max_pixels: int) -> NDArray[Any]:
         raise BadRequest("not a valid PNG: it has no header")
     width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
     _check_pixels("PNG", width * height, max_pixels)
-    if depth == 16 and color_type != _PNG_COLOR_TYPES[1]:
-        raise BadRequest("PNG with color or alpha of 16 bits is not supported, only gray of 16 bits")
-    return _decode_with_pillow(PngImageFile, data, max_pixels)
+    if depth != 16 or color_type not in (_RGB, _GRAY_ALPHA, _RGBA):
+        return _decode_with_pillow(PngImageFile, data, max_pixels)
+    # Pillow keeps 8 of the 16 bits: told which, it gives the upper bytes, or the lower ones, or gray and alpha as bytes.
+    if color_type == _GRAY_ALPHA:
+        pairs = _decode_with_pillow(PngImageFile, data, max_pixels, "RGBA")
+        return np.ascontiguousarray(pairs).view(">u2").astype(np.uint16)
+    kind = "RGB" if color_type == _RGB else "RGBA"
+    pixels = _decode_with_pillow(PngImageFile, data, max_pixels, f"{kind};16B").astype(np.uint16)
+    pixels <<= 8
+    pixels |= _decode_with_pillow(PngImageFile, data, max_pixels, f"{kind};16L")
+    return pixels
 
 
-def _decode_with_pillow(plugin: type[ImageFile], data: bytes | memoryview, max_pixels: int) -> NDArray[Any]:
-    """Decode with Pillow's plugin for one format, going past `Image.open` and its own limit."""
+def _decode_with_pillow(
+    plugin: type[ImageFile], data: bytes | memoryview, max_pixels: int, raw_mode: str = ""
+) -> NDArray[Any]:
+    """Decode with Pillow's plugin for one format, going past `Image.open` and its own limit.
+
+    `raw_mode` says how to understand the file's bytes, if not as the plugin would.
+    """
     try:
         with plugin(io.BytesIO(data)) as image:
+            if raw_mode:
+                image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
             _check_pixels(str(image.format), image.width * image.height, max_pixels)
             pages = getattr(image, "n_frames", 1)
             if pages != 1:

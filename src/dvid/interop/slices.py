@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from dvid.errors import BadRequest
+from dvid.codecs.images import decode_image
+from dvid.errors import BadRequest, TooLarge
 from dvid.interop import tiff
 from dvid.interop.piece_cache import PieceCache
 from dvid.interop.resolution import Size
@@ -144,17 +146,14 @@ def _decode(path: str, header: SliceHeader) -> Voxels:
     with open(path, "rb") as file:
         data = file.read()
     try:
-        if data.startswith(PNG_MAGIC):
-            plane = imagecodecs.png_decode(data)
-        else:
-            # libjpeg fills what is missing with grey and says nothing.
-            if data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda"):
-                raise BadRequest(f"{path} is cut short: it has no end-of-image marker")
-            plane = imagecodecs.jpeg8_decode(data)
-    except (RuntimeError, ValueError) as error:
+        plane = decode_image(data, math.prod(header.shape_yx))
+    except (BadRequest, TooLarge) as error:
         raise BadRequest(f"{path} is damaged: {error}") from None
-    plane = np.asarray(plane).reshape(*header.shape_yx, header.channels)
-    return plane.astype(header.dtype, copy=False)
+    plane = plane.reshape(*plane.shape[:2], -1)
+    decoded = SliceHeader(plane.shape[:2], plane.shape[2], plane.dtype)
+    if decoded != header:  # a second header
+        raise BadRequest(f"{path} is damaged: its header says {header}, and it decodes to {decoded}")
+    return plane
 
 
 def _check_same(found: SliceHeader, expected: SliceHeader, path: str) -> None:
