@@ -35,9 +35,9 @@ class Model:
 class Versions(RuleBasedStateMachine):
     """Random histories."""
 
-    made = Bundle("made")
+    known = Bundle("known")
 
-    @initialize(target=made, versioned=st.sampled_from([True, True, True, False]))
+    @initialize(target=known, versioned=st.sampled_from([True, True, True, False]))
     def start(self, versioned: bool) -> str:
         self.folder = tempfile.TemporaryDirectory()
         self.database = Database.open(self.folder.name, durability="relaxed")
@@ -94,7 +94,7 @@ class Versions(RuleBasedStateMachine):
         self.database.edit(uuid, "kv", put_all)
         self.place(uuid).writes.update(values)
 
-    @rule(uuid=made)
+    @rule(uuid=known)
     def put_to_a_committed_node(self, uuid: str) -> None:
         if self.model[uuid].locked and self.versioned:
             with pytest.raises(LockedNode):
@@ -117,7 +117,7 @@ class Versions(RuleBasedStateMachine):
             self.database.transact(lambda tx, directory: nodes.commit(tx, directory.node(tx, uuid).record))
             self.model[uuid].locked = True
 
-    @rule(target=made, uuid=made)
+    @rule(target=known, uuid=known)
     def child(self, uuid: str) -> str:
         self.lock(uuid)
         parent = self.model[uuid]
@@ -128,7 +128,7 @@ class Versions(RuleBasedStateMachine):
         self.model[made.uuid] = Model(parent.ancestors | {uuid}, parent.branch)
         return made.uuid
 
-    @rule(target=made, uuid=made)
+    @rule(target=known, uuid=known)
     def branch(self, uuid: str) -> str:
         self.lock(uuid)
         self.count += 1
@@ -139,7 +139,7 @@ class Versions(RuleBasedStateMachine):
         self.model[made.uuid] = Model(self.model[uuid].ancestors | {uuid}, name)
         return made.uuid
 
-    @rule(target=made, uuids=st.lists(made, min_size=2, max_size=3, unique=True))
+    @rule(target=known, uuids=st.lists(known, min_size=2, max_size=3, unique=True))
     def merge(self, uuids: list[str]) -> str:
         for uuid in uuids:
             self.lock(uuid)
@@ -152,23 +152,23 @@ class Versions(RuleBasedStateMachine):
 
     # ---- reads ----
 
-    @rule(uuid=made)
+    @rule(uuid=known)
     def check(self, uuid: str) -> None:
         with self.database.view(uuid, "kv") as view:
             self.compare(view, uuid)
 
-    @rule(uuid=made)
+    @rule(uuid=known)
     def check_inside_a_transaction(self, uuid: str) -> None:
         self.database.edit(uuid, "kv", lambda edit: self.compare(edit, uuid), unlocked=True)
 
-    @rule(uuid=made, other=made)
+    @rule(uuid=known, other=known)
     def check_from_another_node(self, uuid: str, other: str) -> None:
         with self.database.view(uuid, "kv") as view:
             self.compare(view.at(other), other)
             self.compare(view.version(view.at(other).node.version), other)
             assert view.sibling("other").get(DATA, b"outside") is not None
 
-    @rule(uuid=made, start=SOME_KEYS, stop=SOME_KEYS)
+    @rule(uuid=known, start=SOME_KEYS, stop=SOME_KEYS)
     def check_a_range(self, uuid: str, start: bytes, stop: bytes) -> None:
         expected = {key: heirs for key, heirs in self.expected(uuid).items() if start <= key < stop}
         with self.database.view(uuid, "kv") as view:

@@ -13,7 +13,7 @@ import falcon
 import msgspec
 
 from dvid.config import Config, Limits
-from dvid.database import Database, Viewing
+from dvid.database import Database
 from dvid.errors import BadRequest, Busy, Forbidden, LengthRequired, TooLarge
 from dvid.http.access import Caller
 from dvid.http.board import Board
@@ -23,6 +23,7 @@ from dvid.storage.protocol import Transaction
 from dvid.versions.catalogue import Directory
 from dvid.versions.records import InstanceRecord
 from dvid.versions.view import Edit, View
+from dvid.versions.viewing import Viewing
 
 T = TypeVar("T")
 

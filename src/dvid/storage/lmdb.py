@@ -24,7 +24,8 @@ from dvid.storage.lmdb_environment import (
     sync_directory,
     write_marker,
 )
-from dvid.storage.lmdb_transaction import LmdbBatch, LmdbSnapshot, LmdbTransaction, live_bytes
+from dvid.storage.lmdb_snapshot import LmdbSnapshot
+from dvid.storage.lmdb_transaction import LmdbBatch, LmdbTransaction, live_bytes
 from dvid.storage.protocol import StoreSize
 
 T = TypeVar("T")

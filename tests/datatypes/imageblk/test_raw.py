@@ -10,7 +10,7 @@ from isal import isal_zlib
 from dvid.codecs.images import decode_image
 from dvid.datatypes.imageblk import raw, reading
 from dvid.http.calls import Request
-from dvid.storage.lmdb_transaction import LmdbSnapshot
+from dvid.storage.lmdb_snapshot import LmdbSnapshot
 
 from .conftest import box_path
 
