@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.datatypes.conftest import box_path
 
 from dvid.codecs.images import decode_jpeg_block
 from dvid.datatypes.imageblk import blocks as block_requests
 from dvid.datatypes.imageblk import reading, streams
-
-from .conftest import box_path
 
 SIZE = 16**3
 

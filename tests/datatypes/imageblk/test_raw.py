@@ -6,13 +6,12 @@ import lz4.block
 import numpy as np
 import pytest
 from isal import isal_zlib
+from tests.datatypes.conftest import box_path
 
 from dvid.codecs.images import decode_image
 from dvid.datatypes.imageblk import raw, reading
 from dvid.http.calls import Request
 from dvid.storage.lmdb_snapshot import LmdbSnapshot
-
-from .conftest import box_path
 
 TYPES = ["uint8blk", "uint16blk", "uint32blk", "uint64blk", "float32blk", "rgba8blk"]
 
