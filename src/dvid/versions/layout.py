@@ -66,6 +66,8 @@ EPOCH: Final = _system(b"E")  # + instance -> how often an admin has written to 
 DOOMED: Final = _system(b"X")  # + instance -> its store, or nothing: its data waits to be removed
 IDENTITY: Final = _system(b"D")  # a random name of the metadata store, where there are other stores
 OWNER: Final = _system(b"O")  # of another store: identity of its metadata store + its name there
+REPLY: Final = _system(b"K")  # + hash of an Idempotency-Key -> KeptReply: what its request was answered
+REPLY_TIME: Final = _system(b"k")  # + milliseconds since 1970 + the same hash -> nothing
 BLOB: Final = _system(b"b")  # + FNV-128 -> content: the server's blob store
 
 
@@ -79,6 +81,8 @@ PROPERTIES: Final = b"\x03"  # + name, versioned: extents and the like
 TOMBSTONES: Final = (
     b"\x04"  # nothing more: there once the first tombstone was put, so that the keys alone tell too little
 )
+NUMBERS: Final = b"\x05"  # + name -> a number that all versions share, not versioned
+WORK: Final = b"\x06"  # + version + what the type says: work that waits to be done at that version, not versioned
 DATA: Final = b"\x10"  # blocks, keys, spans: whatever the type stores; further tables of a type count up from here
 
 

@@ -297,6 +297,30 @@ class View(Inheritance):
     def _epoch_key(self) -> bytes:
         return layout.EPOCH + layout.pack_u32(self.instance.number)
 
+    def number(self, name: str) -> int:
+        """A number of the instance that all versions share; 0 until it is set."""
+        return read_number(self.snapshot, self._number_key(name)) or 0
+
+    def _number_key(self, name: str) -> bytes:
+        return layout.table_prefix(self.instance.number, layout.NUMBERS) + name.encode()
+
+    def written_at(self, table: bytes, key: bytes) -> int | None:
+        """The version whose value of a key is read at this one, or None where it has no value."""
+        start = self.key(table, key)
+        entry = self.snapshot.seek(start, layout.VERSION_BYTES)
+        found = None if entry is None else self._visible(entry)
+        return None if found is None or found[1][0] == Format.TOMBSTONE else layout.version_of(found[0])
+
+    def event(self, version: int, mutation: int) -> dict[str, Any] | None:
+        """The first event that a version has of a mutation, or None."""
+        key = layout.table_prefix(self.instance.number, layout.EVENTS) + layout.pack_u32(version)
+        key += layout.pack_u64(mutation)
+        stored = self.snapshot.get(key)
+        if stored is None:
+            return None
+        event: dict[str, Any] = msgspec.json.decode(bytes(unseal(key, stored).payload).splitlines()[0])
+        return event
+
     def events(self) -> Iterator[bytes]:
         """The events of this very version, oldest first, each as one JSON object."""
         prefix = self._events_prefix()
@@ -376,6 +400,10 @@ class Edit(View):
         """Set a versioned property of the instance. Infos show it, so the repo's stamp changes."""
         self.put(layout.PROPERTIES, name.encode(), msgspec.msgpack.encode(value))
         touch(self.snapshot, self.instance.repo)
+
+    def set_number(self, name: str, value: int) -> None:
+        """Set a number of the instance that all versions share."""
+        put_number(self.snapshot, self._number_key(name), value)
 
     def log(self, action: str, *events: Mapping[str, Any]) -> int:
         """Add events to the mutation log of this version; the mutation id they share, unique in the repo."""

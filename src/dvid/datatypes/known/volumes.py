@@ -7,10 +7,7 @@ from typing import Any
 from dvid.datatypes.base import Options
 from dvid.datatypes.known.declaration import Basis, Setting, known_type
 from dvid.datatypes.voxels import SETTINGS_ABOUT, extents_beside, voxel_extended, voxel_settings
-from dvid.errors import BadRequest
 from dvid.versions.view import View
-
-_SUBBLOCK = 16
 
 INDEXED = Setting("IndexedLabels", "false: keep no index of where labels are.", lambda o, name: o.flag(name, True))
 COUNTED = Setting("CountLabels", "false: do not count the voxels of labels.", lambda o, name: o.flag(name, True))
@@ -21,16 +18,12 @@ SCALES = Setting(
 )
 
 
-def _labels(name: str, block_size: int, multiple: int = 1) -> Basis:
-    """The settings of a volume of 64-bit labels, whose block edges are multiples of a number."""
+def _labels(name: str, block_size: int) -> Basis:
+    """The settings of a volume of 64-bit labels."""
 
     def configure(options: Options) -> dict[str, Any]:
         values = [{"DataType": "uint64", "Label": name}]
-        settings = voxel_settings(options, values=values, interpolable=False, block_size=block_size)
-        if any(edge % multiple for edge in settings["BlockSize"]):
-            edges = ",".join(map(str, settings["BlockSize"]))
-            raise BadRequest(f"BlockSize: multiples of {multiple} were expected, not {edges}")
-        return settings
+        return voxel_settings(options, values=values, interpolable=False, block_size=block_size)
 
     return Basis(configure, SETTINGS_ABOUT, voxel_extended)
 
@@ -46,16 +39,6 @@ def _channels() -> Basis:
 
 
 DATATYPES = (
-    known_type(
-        "labelmap",
-        "A volume of 64-bit supervoxels with bodies made of them, that can be merged, cleaved and split.",
-        INDEXED,
-        SCALES,
-        basis=_labels("labelmap", 64, _SUBBLOCK),
-        constants={"MaxLabel": {}, "MaxRepoLabel": 0, "NextLabel": 0},
-        beside=extents_beside,
-        compression="gzip",
-    ),
     known_type(
         "labelarray",
         "A volume of 64-bit labels in compressed blocks, with an index of where each label is. labelmap succeeds it.",

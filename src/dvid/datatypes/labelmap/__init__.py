@@ -1,0 +1,20 @@
+"""Segmentations: volumes of supervoxels, and bodies made of them that people merge, cleave and split."""
+
+from dvid.datatypes.base import Datatype
+from dvid.datatypes.labelmap import bodies, editing, numbers
+from dvid.datatypes.labelmap.settings import SETTINGS, configure, extended
+from dvid.datatypes.voxels import extents_beside
+
+DATATYPES = (
+    Datatype(
+        name="labelmap",
+        about="A volume of 64-bit supervoxels with bodies made of them, that can be merged, cleaved and split.",
+        configure=configure,
+        settings_about=SETTINGS,
+        extended=extended,
+        beside=extents_beside,
+        routes=(*bodies.ROUTES, *editing.ROUTES, *numbers.ROUTES),
+        compression="gzip",
+        version="0.1",
+    ),
+)

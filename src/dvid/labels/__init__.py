@@ -1,0 +1,1 @@
+"""What all label datatypes share: blocks of supervoxels, their index, and the bodies they make up."""

@@ -1,0 +1,97 @@
+"""Bodies: which there are, how large they are, and of which supervoxels they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvid.errors import CorruptValue, NotFound
+from dvid.labels.tables import BODIES, BODY, MEMBERS, Labels, label_key, label_keys, label_of, labels_of
+from dvid.versions.view import Edit, View
+
+Bodies = NDArray[np.void]
+"""Rows of BODIES, of dtype `BODY`; all zero where there is no such body."""
+
+_LAST = 2**64 - 1
+
+
+def _rows(payloads: list[bytes]) -> Bodies:
+    absent = bytes(BODY.itemsize)
+    data = b"".join(payload or absent for payload in payloads)
+    if len(data) != BODY.itemsize * len(payloads):
+        raise CorruptValue(f"a row of the table of bodies has another length than {BODY.itemsize} bytes")
+    return np.frombuffer(data, BODY).copy()
+
+
+def bodies(view: View, labels: Labels) -> Bodies:
+    """The rows of some bodies."""
+    found = view.get_batches(BODIES, label_keys(labels))
+    return _rows([payload for batch in found for payload in batch.payloads])
+
+
+def body(view: View, label: int) -> Bodies | None:
+    """The row of a body (a structured scalar), or None where there is no such body."""
+    value = view.get(BODIES, label_key(label))
+    return None if value is None else _rows([bytes(value.payload)])[0]
+
+
+def existing(view: View, label: int) -> Bodies:
+    """The row of a body.
+
+    Raises:
+        NotFound: there is no such body.
+    """
+    found = body(view, label)
+    if found is None:
+        raise NotFound(f"there is no body {label} at this version")
+    return found
+
+
+def all_bodies(view: View, first: int = 0, last: int = _LAST) -> Iterator[tuple[Labels, Bodies]]:
+    """The bodies from one label to another, both included, in order: labels and rows, many at a time."""
+    stop = None if last >= _LAST else label_key(last + 1)
+    for batch in view.batches(BODIES, label_key(first), stop):
+        yield labels_of(batch.keys), _rows(batch.payloads)
+
+
+def members(view: View, label: int, own: bool | None = None) -> Labels:
+    """The supervoxels of a body, in order.
+
+    Args:
+        view: the instance.
+        label: the body.
+        own: whether its own supervoxel is one of them, if the caller knows.
+    """
+    if own is None:
+        found = body(view, label)
+        own = found is not None and bool(found["own"])
+    stop = label_key(label + 1) if label < _LAST else None
+    others = [labels_of(keys, 8) for keys in view.key_batches(MEMBERS, label_key(label), stop)]
+    if own:
+        others.append(np.array([label], np.uint64))
+    return np.sort(np.concatenate(others)) if others else np.empty(0, np.uint64)
+
+
+def put_body(edit: Edit, label: int, voxels: int, mutation: int, *, own: bool) -> None:
+    """Write the row of a body."""
+    edit.put(BODIES, label_key(label), np.array((voxels, mutation, own), BODY).tobytes())
+
+
+def put_bodies(edit: Edit, labels: Labels, rows: Bodies) -> None:
+    """Write the rows of bodies; those without voxels cease to be."""
+    data, size = rows.tobytes(), BODY.itemsize
+    for at, (key, voxels) in enumerate(zip(label_keys(labels), rows["voxels"].tolist(), strict=True)):
+        if voxels:
+            edit.put(BODIES, key, data[at * size : (at + 1) * size])
+        else:
+            edit.delete(BODIES, key)
+
+
+def last_body(view: View) -> int:
+    """The largest label of a body, or 0."""
+    largest = 0
+    for keys in view.key_batches(BODIES):
+        largest = label_of(keys[-1])
+    return largest

@@ -1,0 +1,170 @@
+"""Where supervoxels are: the blocks that hold them, and how many voxels they have there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvid.errors import CorruptValue
+from dvid.kernels.indexrows import merge_rows
+from dvid.labels.tables import ENTRY, INDEX, REGION, Labels, label_key, label_keys, pair_keys, regions_of
+from dvid.versions.view import Edit, View
+
+_LAST = 2**64 - 1
+
+Points = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Voxels of supervoxels in blocks, one entry for each supervoxel of each block: three arrays of one length."""
+
+    supervoxels: Labels
+    blocks_zyx: Points
+    """(n, 3) int64."""
+    voxels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.supervoxels)
+
+    @classmethod
+    def none(cls) -> Self:
+        """No entries."""
+        return cls(np.empty(0, np.uint64), np.empty((0, 3), np.int64), np.empty(0, np.int64))
+
+    @classmethod
+    def joined(cls, parts: list[Entries]) -> Self:
+        """All entries of several lists."""
+        if not parts:
+            return cls.none()
+        return cls(
+            np.concatenate([part.supervoxels for part in parts]),
+            np.concatenate([part.blocks_zyx for part in parts]),
+            np.concatenate([part.voxels for part in parts]),
+        )
+
+    def chosen(self, which: NDArray[Any]) -> Entries:
+        """Some of the entries."""
+        return Entries(self.supervoxels[which], self.blocks_zyx[which], self.voxels[which])
+
+    def by_block(self) -> Entries:
+        """The same, sorted by block (z, y, x), then by supervoxel."""
+        z, y, x = self.blocks_zyx.T
+        return self.chosen(np.lexsort((self.supervoxels, x, y, z)))
+
+    def blocks(self) -> Points:
+        """The different blocks, sorted by z, y, x: (m, 3) int64."""
+        return distinct(self.blocks_zyx)
+
+    def times(self, factor: int) -> Entries:
+        """The same with other numbers of voxels: -1 for what is taken away."""
+        return Entries(self.supervoxels, self.blocks_zyx, self.voxels * factor)
+
+
+def distinct(points_zyx: Points) -> Points:
+    """The different points, sorted by z, y, x."""
+    if not len(points_zyx):
+        return points_zyx
+    z, y, x = points_zyx.T
+    ordered = points_zyx[np.lexsort((x, y, z))]
+    first = np.ones(len(ordered), bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(1)
+    return ordered[first]
+
+
+def _unpacked(supervoxel: int, keys: list[bytes], payloads: list[bytes]) -> Entries:
+    data = b"".join(payloads)
+    if len(data) % ENTRY.itemsize:
+        raise CorruptValue(f"a row of the index of supervoxel {supervoxel} is no whole number of entries")
+    rows = np.frombuffer(data, ENTRY)
+    counts = np.fromiter(map(len, payloads), np.int64, len(payloads)) // ENTRY.itemsize
+    local = rows["block"].astype(np.int64)
+    inner = np.stack((local >> 6, local >> 3 & 7, local & 7), 1)
+    blocks = np.repeat(regions_of(keys) * REGION, counts, 0) + inner
+    return Entries(np.full(len(rows), supervoxel, np.uint64), blocks, rows["voxels"].astype(np.int64))
+
+
+def entries_of(view: View, supervoxels: Labels) -> Iterator[Entries]:
+    """The entries of some supervoxels: those of one after those of another, each sorted by region, then by block."""
+    for supervoxel in supervoxels.tolist():
+        stop = label_key(supervoxel + 1) if supervoxel < _LAST else None
+        for batch in view.batches(INDEX, label_key(supervoxel), stop):
+            yield _unpacked(supervoxel, batch.keys, batch.payloads)
+
+
+def all_entries(view: View, supervoxels: Labels) -> Entries:
+    """The entries of some supervoxels, all at once."""
+    return Entries.joined(list(entries_of(view, supervoxels)))
+
+
+def sizes_of(view: View, supervoxels: Labels) -> NDArray[np.int64]:
+    """The voxels of each supervoxel: (n,) int64."""
+    return np.fromiter(
+        (
+            sum(int(part.voxels.sum()) for part in entries_of(view, supervoxels[at : at + 1]))
+            for at in range(len(supervoxels))
+        ),
+        np.int64,
+        len(supervoxels),
+    )
+
+
+def is_anywhere(view: View, supervoxel: int) -> bool:
+    """True if some block holds the supervoxel."""
+    stop = label_key(supervoxel + 1) if supervoxel < _LAST else None
+    return next(view.keys(INDEX, label_key(supervoxel), stop), None) is not None
+
+
+def change_index(edit: Edit, changes: Entries) -> Labels:
+    """Add voxels to the index, or take some away.
+
+    Args:
+        edit: the instance.
+        changes: voxels more, or less where negative; an entry may come several times.
+
+    Returns:
+        The supervoxels of which some row has ceased to be: they may be nowhere now.
+
+    Raises:
+        CorruptValue: a supervoxel would have less than no voxels in a block, so the index was wrong before.
+    """
+    if not len(changes):
+        return np.empty(0, np.uint64)
+    regions = changes.blocks_zyx >> 3
+    inner = changes.blocks_zyx & (REGION - 1)
+    local = (inner[:, 0] << 6) | (inner[:, 1] << 3) | inner[:, 2]
+    order = np.lexsort((local, regions[:, 2], regions[:, 1], regions[:, 0], changes.supervoxels))
+    supervoxels, regions, local = changes.supervoxels[order], regions[order], local[order]
+    last = np.ones(len(order), bool)
+    last[:-1] = (supervoxels[1:] != supervoxels[:-1]) | (regions[1:] != regions[:-1]).any(1)
+    ends = np.flatnonzero(last)
+    keys = pair_keys(supervoxels[ends], regions[ends])
+    rows = [payload for batch in edit.get_batches(INDEX, keys) for payload in batch.payloads]
+    if any(len(row) % ENTRY.itemsize for row in rows):
+        raise CorruptValue("a row of the index is no whole number of entries")
+    merged, wrong = merge_rows(rows, local, changes.voxels[order], ends + 1)
+    if wrong is not None:
+        raise CorruptValue(
+            f"the index of supervoxel {supervoxels[ends[wrong]]} does not fit the blocks: `dvid verify --repair` mends it"
+        )
+    gone = []
+    for at, (key, old, new) in enumerate(zip(keys, rows, merged, strict=True)):
+        if new:
+            if new != old:
+                edit.put(INDEX, key, new)
+        elif old:
+            edit.delete(INDEX, key)
+            gone.append(at)
+    return np.unique(supervoxels[ends[np.array(gone, np.intp)]])
+
+
+def drop_index(edit: Edit, supervoxels: Labels) -> None:
+    """Remove all rows of some supervoxels."""
+    for key in label_keys(supervoxels):
+        stop = label_key(int.from_bytes(key, "big") + 1) if key != b"\xff" * 8 else None
+        for row in list(edit.keys(INDEX, key, stop)):
+            edit.delete(INDEX, row)

@@ -1,0 +1,82 @@
+"""Which body a supervoxel belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvid.errors import CorruptValue
+from dvid.labels.tables import MAPPING, MAPPINGS, Labels, label_key, label_keys, labels_of
+from dvid.versions.view import Edit, View
+
+_LAST = 2**64 - 1
+
+
+def _mapped(payloads: list[bytes]) -> Labels:
+    data = b"".join(payloads)
+    if len(data) != 8 * len(payloads):
+        raise CorruptValue("a row of the mapping has another length than 8 bytes")
+    return np.frombuffer(data, "<u8").astype(np.uint64)
+
+
+def is_identity(view: View) -> bool:
+    """True if no supervoxel of the instance was ever given another body than that of its own number, at any version."""
+    return view.number(MAPPINGS) == 0
+
+
+def lookup(view: View, supervoxels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
+    """The bodies of supervoxels, and which of them are told by a row of MAPPING: the others are their own bodies'."""
+    told = np.zeros(len(supervoxels), bool)
+    if not len(supervoxels) or is_identity(view):
+        return supervoxels, told
+    asked, places = np.unique(supervoxels, return_inverse=True)
+    found = view.get_batches(MAPPING, label_keys(asked))
+    payloads = [payload for batch in found for payload in batch.payloads]
+    known = np.fromiter(map(bool, payloads), bool, len(payloads))
+    bodies = asked.copy()
+    bodies[known] = _mapped([payload for payload in payloads if payload])
+    return bodies[places], known[places]
+
+
+def bodies_of(view: View, supervoxels: Labels) -> Labels:
+    """The body of each supervoxel: (n,) uint64. 0 where a number is no supervoxel's any longer."""
+    return lookup(view, supervoxels)[0]
+
+
+def body_of(view: View, supervoxel: int) -> int:
+    """The body of a supervoxel."""
+    if is_identity(view):
+        return supervoxel
+    value = view.get(MAPPING, label_key(supervoxel))
+    return supervoxel if value is None else int.from_bytes(value.payload, "little")
+
+
+def all_mappings(view: View, first: int = 0) -> Iterator[tuple[Labels, Labels]]:
+    """All rows of MAPPING from a supervoxel on, in order: supervoxels and their bodies, many at a time."""
+    for batch in view.batches(MAPPING, label_key(first)):
+        yield labels_of(batch.keys), _mapped(batch.payloads)
+
+
+def put_mapping(edit: Edit, supervoxels: Labels, body: int) -> None:
+    """Map supervoxels to a body, or to 0."""
+    if not len(supervoxels):
+        return
+    mapped = body.to_bytes(8, "little")
+    for key in label_keys(supervoxels[supervoxels != body]):
+        edit.put(MAPPING, key, mapped)
+    if body and bool((supervoxels == body).any()):
+        edit.delete(MAPPING, label_key(body))
+    _changed(edit)
+
+
+def unmap(edit: Edit, supervoxels: Labels) -> None:
+    """Let supervoxels belong to the bodies of their own numbers."""
+    for key in label_keys(supervoxels):
+        edit.delete(MAPPING, key)
+    _changed(edit)
+
+
+def _changed(edit: Edit) -> None:
+    edit.set_number(MAPPINGS, edit.number(MAPPINGS) + 1)

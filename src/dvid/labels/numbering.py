@@ -1,0 +1,107 @@
+"""New labels, and the largest ones.
+
+Labels given out count up from the largest one of the instance, at whatever version it is, or from where an admin has
+set the counter. So a label is never given out twice, on whatever branch.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dvid.errors import BadRequest, CorruptValue, NotFound
+from dvid.labels.tables import LIMITS
+from dvid.versions.view import Edit, View
+
+LARGEST: Final = 2**64 - 2
+"""The largest label there can be: 2^64 - 1 stands for none, as in the reference server."""
+
+MAX_SETTABLE: Final = 2**48
+"""The largest `maxlabel` that can be set by hand, as in the reference server."""
+
+_LARGEST = b"largest label"
+_OF_ALL, _NEXT, _CEILING = "largest label", "next label", "label ceiling"
+
+
+def largest_label(view: View) -> int | None:
+    """The largest label that this version or one before it holds or has given out, or None if there is none."""
+    values = view.heirs(LIMITS, _LARGEST)
+    if any(len(value.payload) != 8 for value in values):
+        raise CorruptValue("the row of the largest label has another length than 8 bytes")
+    return max((int.from_bytes(value.payload, "little") for value in values), default=None)
+
+
+def largest_of_all(view: View) -> int:
+    """The largest label of the instance at any version, or 0."""
+    return view.number(_OF_ALL)
+
+
+def next_start(view: View) -> int:
+    """Where an admin has set the counter of new labels; 0 where nobody has."""
+    return view.number(_NEXT)
+
+
+def next_label(view: View) -> int:
+    """The label that would be given out next."""
+    return (view.number(_NEXT) or view.number(_OF_ALL)) + 1
+
+
+def saw_label(edit: Edit, label: int) -> None:
+    """Tell that this version holds a label."""
+    if label > (largest_label(edit) or 0):
+        edit.put(LIMITS, _LARGEST, label.to_bytes(8, "little"))
+    if label > edit.number(_OF_ALL):
+        edit.set_number(_OF_ALL, label)
+
+
+def new_labels(edit: Edit, count: int = 1) -> range:
+    """Labels that no version has used, nor ever will for anything else.
+
+    Raises:
+        BadRequest: there are none left below the ceiling that was set, or below 2^64 - 1.
+    """
+    start = edit.number(_NEXT)
+    first = (start or edit.number(_OF_ALL)) + 1
+    last = first + count - 1
+    ceiling = edit.number(_CEILING)
+    if start and ceiling and last > ceiling:
+        raise BadRequest(
+            f"{count} new labels from {first} on would exceed the ceiling {ceiling} (POST .../set-nextlabel)"
+        )
+    if last > LARGEST:
+        raise BadRequest(f"{count} new labels from {first} on would exceed {LARGEST}, the largest label there can be")
+    if start:
+        edit.set_number(_NEXT, last)
+    saw_label(edit, last)
+    return range(first, last + 1)
+
+
+def set_next_start(edit: Edit, start: int, ceiling: int | None) -> None:
+    """Let new labels count up from behind `start`.
+
+    Args:
+        edit: the instance.
+        start: the label before the next one, at least 1.
+        ceiling: the last label that may be given out; 0 for none, None to leave it as it is.
+
+    Raises:
+        BadRequest: the ceiling lies below the start.
+    """
+    if not 1 <= start <= LARGEST:
+        raise BadRequest(f"a label from 1 to {LARGEST} was expected, not {start}")
+    if ceiling and ceiling < start:
+        raise BadRequest(f"the ceiling {ceiling} lies below {start}, where new labels are to start")
+    edit.set_number(_NEXT, start)
+    if ceiling is not None:
+        edit.set_number(_CEILING, ceiling)
+
+
+def known_largest(view: View) -> int:
+    """The largest label of this version.
+
+    Raises:
+        NotFound: there is none.
+    """
+    largest = largest_label(view)
+    if largest is None:
+        raise NotFound("there is no largest label: no label was stored at this version or before it")
+    return largest
