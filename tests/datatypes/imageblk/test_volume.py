@@ -6,8 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dvid
-from dvid.errors import BadRequest, LockedNode, UnknownInstance
+from dvid.datatypes.imageblk import writing
+from dvid.datatypes.imageblk.layout import layout_of
+from dvid.errors import BadRequest, Conflict, LockedNode, UnknownInstance
 from dvid.geometry import Box
+from dvid.kernels.sealing import seal_blocks
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +185,37 @@ def test_box_reads_and_writes_are_the_same_as_slices(make_volume):
     assert volume.write(Box.at((0, 0, 0), (1, 1, 1)), 0) > first
     with pytest.raises(BadRequest, match="sizes"):
         volume.write(Box.at((0, 0, 0), (1, 0, 1)), 0)
+
+
+def test_whole_blocks_are_made_ready_before_the_transaction(make_volume, monkeypatch):
+    volume, other = make_volume(), make_volume()
+
+    def seal_and_write_elsewhere(*arguments, **options):
+        monkeypatch.undo()
+        other[1, 2, 3] = 7  # there is one transaction at a time, and a thread in one cannot begin another
+        return seal_blocks(*arguments, **options)
+
+    monkeypatch.setattr(writing, "seal_blocks", seal_and_write_elsewhere)
+    volume[0:8, 0:16, 0:8] = 9
+    assert (volume[:] == 9).all()
+    assert other[1, 2, 3] == 7
+
+
+def test_a_draft_is_stored_where_it_was_made_for_or_not_at_all(library):
+    root = library.create_repo()["master"]
+    root.create("uint8blk", "v", BlockSize="8,8,8")
+    root.commit()
+    child, side = root.new_version(), root.branch("side")
+    box = Box.at((0, 0, 0), (8, 8, 8))
+    with child["v"].view() as view:
+        draft = writing.Draft(view, box)
+        with pytest.raises(BadRequest, match="cuts blocks"):
+            writing.Draft(view, Box.at((0, 0, 0), (8, 8, 7)))
+        layout = layout_of(view.instance)
+    draft.seal(writing.planes_of(layout, box, np.full(512, 3, np.uint8)))
+    with pytest.raises(Conflict):
+        side["v"].edit(lambda edit: draft.store(edit, mutate=False))
+    assert side["v"].extents is None
+    child["v"].edit(lambda edit: draft.store(edit, mutate=False))
+    assert (child["v"][:] == 3).all()
+    assert child["v"].extents == box

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 
 from dvid.datatypes.imageblk.layout import layout_of
-from dvid.datatypes.imageblk.raw import WHOLE_BYTES, plain_body, put_sealed, requested_box, within
+from dvid.datatypes.imageblk.raw import WHOLE_BYTES, plain_body, put_draft, requested_box, within
 from dvid.datatypes.imageblk.streams import (
     Groups,
     groups_of,
@@ -17,10 +16,10 @@ from dvid.datatypes.imageblk.streams import (
     stream_row,
     stream_voxel_blocks,
 )
-from dvid.datatypes.imageblk.writing import full_key, not_aligned, planes_of, sealed_blocks
+from dvid.datatypes.imageblk.writing import Draft, not_aligned, planes_of
 from dvid.errors import BadRequest, TooLarge
 from dvid.geometry import BlockRange, Xyz, Zyx, reverse3
-from dvid.routes import TEXT, Call, Reply
+from dvid.routes import Call, Reply
 from dvid.versions.view import View
 
 
@@ -43,17 +42,16 @@ def post_blocks(call: Call, start: Xyz, count: int, mutate: bool) -> Reply:
     """Store a row of blocks."""
     with call.view() as view:  # ends before the body arrives: clients may be slow
         voxels = layout_of(view.instance)
-        instance, version, key = view.instance, full_key(view, (0, 0, 0)), partial(full_key, view)
-    box = within(_row(reverse3(start), count).box(voxels.block_zyx))
+        box = within(_row(reverse3(start), count).box(voxels.block_zyx))
+        draft = Draft(view, box)
     voxels.check_size(box, call.limits.decompressed_bytes, "limits.decompressedBytes")
     data = np.frombuffer(plain_body(call, voxels.bytes_of(box)), np.uint8)
     depth, height, width = voxels.block_zyx
     blocks = data.reshape(count, depth, height, width * voxels.itemsize)
     volume = np.ascontiguousarray(blocks.transpose(1, 2, 0, 3)).reshape(-1)
-    sealed = list(sealed_blocks(instance, key, box, planes_of(voxels, box, volume)))
+    draft.seal(planes_of(voxels, box, volume))
     # As in the reference server, whole blocks don't grow the extents: those who write them set the extents.
-    put_sealed(call, box, sealed, version, mutate=mutate, grow=False)
-    return Reply(b"", TEXT)
+    return put_draft(call, draft, mutate=mutate, grow=False)
 
 
 def _row(start_zyx: Zyx, count: int) -> BlockRange:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,10 @@ from dvid.codecs.compression import gzip_compress, gzip_decompress, gzip_stream,
 from dvid.codecs.images import encode_image, encode_volume_jpeg, parse_format
 from dvid.datatypes.imageblk import operations as ops
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
-from dvid.datatypes.imageblk.memory import wrote
 from dvid.datatypes.imageblk.reading import memory_at, read_box, read_bytes, stream_box
 from dvid.datatypes.imageblk.slices import Plane, scaled, stored_size
-from dvid.datatypes.imageblk.writing import (
-    Planes,
-    Sealed,
-    full_key,
-    not_aligned,
-    planes_of,
-    put_blocks,
-    sealed_blocks,
-    write_box,
-)
-from dvid.errors import BadRequest, Conflict, TooLarge
+from dvid.datatypes.imageblk.writing import Draft, Planes, merge_box, not_aligned, planes_of
+from dvid.errors import BadRequest, TooLarge
 from dvid.geometry import MAX_COORDINATE, Box, Xyz, Zyx, reverse3
 from dvid.routes import TEXT, Call, Reply
 from dvid.versions.view import Edit, View
@@ -192,37 +181,31 @@ def post_raw(
         if not aligned:  # a thin box takes few bytes, and may touch a thousand times as many: they are read and written
             touched = box.blocks(voxels.block_zyx).box(voxels.block_zyx)
             voxels.check_size(touched, call.limits.decompressed_bytes, "limits.decompressedBytes, for whole blocks")
-        instance, version, key = view.instance, full_key(view, (0, 0, 0)), partial(full_key, view)
         inside = _inside(view, roi, box)
-    if not aligned:
+        draft = Draft(view, box, inside) if aligned else None
+    if draft is None:
         data = np.frombuffer(_body(call, compression, voxels.bytes_of(box)), np.uint8)
-        call.edit(
-            lambda edit: write_box(edit, box, data, mutate=mutate, unaligned=True, inside=_inside(edit, roi, box))
-        )
-        return Reply(b"", TEXT)
-    # Compressed and sealed while the body arrives, so that the transaction is short and memory holds it once.
-    sealed = list(sealed_blocks(instance, key, box, _planes(call, compression, voxels, box), inside))
+
+        def write(edit: Edit) -> Reply:
+            merge_box(edit, box, data, mutate=mutate, inside=_inside(edit, roi, box))
+            return Reply(b"", TEXT)
+
+        return call.edit(write)
+    draft.seal(_planes(call, compression, voxels, box))  # while the body arrives
     _expect_end(call)
-    put_sealed(call, box, sealed, version, mutate=mutate)
-    return Reply(b"", TEXT)
+    return put_draft(call, draft, mutate=mutate)
 
 
-def put_sealed(call: Call, box: Box, sealed: list[Sealed], version: bytes, *, mutate: bool, grow: bool = True) -> None:
-    """Store blocks that were sealed for the version that is in the `full_key` of block 0, 0, 0; empties the list.
+def put_draft(call: Call, draft: Draft, *, mutate: bool, grow: bool = True) -> Reply:
+    """Store a draft at the instance that a request names."""
 
-    Raises:
-        Conflict: the node asked for is another by now: a branch has got a new leaf.
-    """
+    def write(edit: Edit) -> Reply:
+        draft.store(edit, mutate=mutate, grow=grow)
+        return Reply(b"", TEXT)
 
-    def write(edit: Edit) -> int:
-        if full_key(edit, (0, 0, 0)) != version:
-            raise Conflict("the branch has moved to another node while the request came in: send it again")
-        return put_blocks(edit, box, sealed, mutate=mutate, grow=grow)
-
-    call.edit(write)
-    written = sum(len(value) for _, value in sealed)
-    sealed.clear()
-    wrote(written)
+    reply = call.edit(write)
+    draft.clear()
+    return reply
 
 
 def _inside(view: View, roi: str, box: Box) -> Callable[[Zyx], bool] | None:

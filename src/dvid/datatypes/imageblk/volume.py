@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from dvid.datatypes.handles import Handle
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
 from dvid.datatypes.imageblk.reading import read_box
-from dvid.datatypes.imageblk.writing import write_box
+from dvid.datatypes.imageblk.writing import Draft, merge_box, planes_of
 from dvid.datatypes.voxels import extents_of
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Zyx
@@ -82,10 +82,15 @@ class Volume(Handle):
             whole = np.broadcast_to(array, shape)
         except ValueError:
             raise BadRequest(f"voxels of shape {shape} were expected for this box, not of {array.shape}") from None
-        data = np.ascontiguousarray(whole, layout.dtype)
-        return self.edit(
-            lambda edit: write_box(edit, box, data.reshape(-1).view(np.uint8), mutate=True, unaligned=True)
-        )
+        data = np.ascontiguousarray(whole, layout.dtype).reshape(-1).view(np.uint8)
+        if not box.is_aligned(layout.block_zyx):
+            return self.edit(lambda edit: merge_box(edit, box, data, mutate=True))
+        with self.view() as view:
+            draft = Draft(view, box)
+        draft.seal(planes_of(layout, box, data))
+        mutation = self.edit(lambda edit: draft.store(edit, mutate=True))
+        draft.clear()
+        return mutation
 
     def __getitem__(self, index: Index) -> NDArray[Any]:
         box, single = self._box(index)

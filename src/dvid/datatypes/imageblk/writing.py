@@ -1,17 +1,19 @@
-"""Writing boxes of voxels: cut into blocks, compressed and sealed before the transaction begins."""
+"""Writing boxes of voxels: whole blocks are made ready before the transaction begins, others are merged in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dvid.codecs.images import encode_jpeg_block
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
+from dvid.datatypes.imageblk.memory import wrote
 from dvid.datatypes.imageblk.reading import CODES, block_origins, read_bytes
 from dvid.datatypes.voxels import grow_extents
-from dvid.errors import BadRequest
+from dvid.errors import BadRequest, Conflict
 from dvid.geometry import Box, Zyx
 from dvid.kernels.boxes import scatter_blocks
 from dvid.kernels.sealing import seal_blocks
@@ -99,57 +101,81 @@ def sealed_blocks(
             yield key, seal(key, *encode(room[0].data))
 
 
-def write_box(
-    edit: Edit,
-    box: Box,
-    data: _Bytes,
-    *,
-    mutate: bool = False,
-    unaligned: bool = False,
-    inside: Callable[[Zyx], bool] | None = None,
-    grow: bool = True,
-) -> int:
-    """Write the voxels of a box; the mutation id.
+class Draft:
+    """The blocks of an aligned box, made ready for an instance at a version before the transaction that stores them.
+
+    So the transaction is short, and the view through which the instance was seen can end before the voxels are here.
+
+    Args:
+        view: the instance.
+        box: of whole blocks.
+        inside: which blocks to write; None for all.
+
+    Raises:
+        BadRequest: the box cuts blocks.
+    """
+
+    def __init__(self, view: View, box: Box, inside: Callable[[Zyx], bool] | None = None) -> None:
+        if not box.is_aligned(layout_of(view.instance).block_zyx):
+            raise BadRequest(not_aligned(box, layout_of(view.instance)))
+        self._instance, self._box, self._inside = view.instance, box, inside
+        self._key = partial(full_key, view)
+        self._version = full_key(view, (0, 0, 0))
+        self._blocks: list[Sealed] = []
+
+    def seal(self, planes: Planes) -> None:
+        """Cut voxels into blocks, compress and seal these: memory then holds them once, as they are stored."""
+        self._blocks = list(sealed_blocks(self._instance, self._key, self._box, planes, self._inside))
+
+    def store(self, edit: Edit, *, mutate: bool, grow: bool = True) -> int:
+        """Store the blocks; the mutation id.
+
+        Args:
+            edit: the same instance at the same version.
+            mutate: the box may have been written before (told in the mutation log).
+            grow: let the instance's extents hold the box.
+
+        Raises:
+            Conflict: it is another version by now: a branch has got a new leaf.
+        """
+        if full_key(edit, (0, 0, 0)) != self._version:
+            raise Conflict("the branch has moved to another node while the voxels came in: send it again")
+        return put_blocks(edit, self._box, self._blocks, mutate=mutate, grow=grow)
+
+    def clear(self) -> None:
+        """Let go of the blocks once they are stored."""
+        written = sum(len(value) for _, value in self._blocks)
+        self._blocks.clear()
+        wrote(written)
+
+
+def merge_box(edit: Edit, box: Box, data: _Bytes, *, mutate: bool, inside: Callable[[Zyx], bool] | None = None) -> int:
+    """Write the voxels of a box that cuts blocks, whose other voxels stay what they are; the mutation id.
 
     Args:
         edit: the instance.
         box: where.
         data: the voxels' bytes, x fastest.
         mutate: the box may have been written before (told in the mutation log).
-        unaligned: allow a box whose faces cut blocks: their other voxels stay what they are.
         inside: which blocks to write; None for all.
-        grow: let the instance's extents hold the box.
-
-    Raises:
-        BadRequest: the box cuts blocks, and `unaligned` is not set.
     """
     voxels = layout_of(edit.instance)
-    sealed: Iterable[Sealed]
-    if box.is_aligned(voxels.block_zyx):
-        sealed = _sealed_now(edit, box, planes_of(voxels, box, data), inside)
-    elif unaligned:
-        volume = data.reshape(*box.shape_zyx, voxels.itemsize)
-        sealed = _merged(edit, voxels, box, volume, inside)
-    else:
-        raise BadRequest(not_aligned(box, voxels))
-    return put_blocks(edit, box, sealed, mutate=mutate, grow=grow)
-
-
-def _sealed_now(edit: Edit, box: Box, planes: Planes, inside: Callable[[Zyx], bool] | None = None) -> Iterator[Sealed]:
-    return sealed_blocks(edit.instance, lambda block: full_key(edit, block), box, planes, inside)
+    volume = data.reshape(*box.shape_zyx, voxels.itemsize)
+    return put_blocks(edit, box, _merged(edit, voxels, box, volume, inside), mutate=mutate)
 
 
 def _merged(
     edit: Edit, voxels: VoxelLayout, box: Box, volume: _Bytes, inside: Callable[[Zyx], bool] | None
 ) -> Iterator[Sealed]:
     """The blocks that a box touches, one layer of them after another: their own voxels, and the box's over them."""
+    key = partial(full_key, edit)
     for layer in box.blocks(voxels.block_zyx).layers():
         whole = layer.box(voxels.block_zyx)
         part = whole & box
         around = np.frombuffer(bytearray(read_bytes(edit, whole)), np.uint8)
         around = around.reshape(*whole.shape_zyx, voxels.itemsize)
         around[part.slices_in(whole)] = volume[part.slices_in(box)[0]]
-        yield from _sealed_now(edit, whole, planes_of(voxels, whole, around), inside)
+        yield from sealed_blocks(edit.instance, key, whole, planes_of(voxels, whole, around), inside)
 
 
 def put_blocks(edit: Edit, box: Box, sealed: Iterable[Sealed], *, mutate: bool, grow: bool = True) -> int:
