@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 from dvid.config import Config
 from dvid.datatypes.base import new_instance
@@ -16,11 +16,16 @@ from dvid.storage.protocol import Snapshot, Store, Transaction
 from dvid.versions import instances, layout, nodes
 from dvid.versions.catalogue import Catalogue, Directory, Node
 from dvid.versions.records import InstanceRecord
+from dvid.versions.retries import has_older, prune
 from dvid.versions.stores import Choice, Snapshots, absent, check_metadata, join, store_of
 from dvid.versions.view import Edit, next_mutation
 from dvid.versions.viewing import Viewing, ViewingStores
 
 T = TypeVar("T")
+
+
+def _result(_: Transaction, result: T) -> T:
+    return result
 
 
 class _Elsewhere(Exception):
@@ -250,37 +255,68 @@ class Database:
         repo, mutation = self.store.transact(reserve)
         return store.transact(run)
 
-    def create_instance(self, selector: str, given: Mapping[str, Any]) -> InstanceRecord:
-        """Make a data instance on an open node, in the store that the configuration chooses.
+    @overload
+    def create_instance(self, selector: str, given: Mapping[str, Any]) -> InstanceRecord: ...
+    @overload
+    def create_instance(
+        self, selector: str, given: Mapping[str, Any], *, then: Callable[[Transaction, InstanceRecord], T]
+    ) -> T: ...
+    def create_instance(
+        self, selector: str, given: Mapping[str, Any], *, then: Callable[[Transaction, InstanceRecord], Any] = _result
+    ) -> Any:
+        """Make a data instance on an open node, in the store that the configuration chooses; its record.
 
         Args:
             selector: names the node.
             given: as `dvid.datatypes.base.new_instance` takes it.
+            then: ends the transaction: what it makes of the record is the result.
 
         Raises:
             BadRequest: something is missing, unknown or not what it should be.
             LockedNode: the node is committed.
         """
-        return self.transact(
-            lambda tx, directory: new_instance(tx, directory.node(tx, selector).record, given, self._choose)
-        )
 
-    def commit(self, selector: str, *, note: str = "", log: Sequence[str] = ()) -> str:
+        def run(transaction: Transaction, directory: Directory) -> Any:
+            node = directory.node(transaction, selector).record
+            return then(transaction, new_instance(transaction, node, given, self._choose))
+
+        return self.transact(run)
+
+    @overload
+    def commit(self, selector: str, *, note: str = "", log: Sequence[str] = ()) -> str: ...
+    @overload
+    def commit(
+        self, selector: str, *, note: str = "", log: Sequence[str] = (), then: Callable[[Transaction, str], T]
+    ) -> T: ...
+    def commit(
+        self,
+        selector: str,
+        *,
+        note: str = "",
+        log: Sequence[str] = (),
+        then: Callable[[Transaction, str], Any] = _result,
+    ) -> Any:
         """Lock a node: it can be read and built upon, and not changed any more; its UUID.
+
+        Args:
+            selector: names the node.
+            note: about it; empty: the one it has stays.
+            log: lines to append to its log.
+            then: ends the transaction: what it makes of the UUID is the result.
 
         Raises:
             LockedNode: it is locked already.
             StoreAbsent: the repo has data in a store that is not open, where somebody may be writing to the node.
         """
 
-        def run(transaction: Transaction) -> str:
+        def run(transaction: Transaction) -> Any:
             node = self._catalogue.within(transaction).node(transaction, selector).record
             if transaction.get(layout.IDENTITY) is not None:  # there have been other stores
                 for instance in instances.list_instances(transaction, node.repo):
                     if instance.store and instance.store not in self.others:  # its writers would not be kept out
                         raise absent(instance)
             nodes.commit(transaction, node, note=note, log=log)
-            return node.uuid
+            return then(transaction, node.uuid)
 
         return self._without_writers(partial(self.store.transact, run))
 
@@ -289,6 +325,16 @@ class Database:
         for name in reversed(self.others):
             operation = partial(self.others[name].exclude, operation)
         return operation()
+
+    def forget_replies(self, before: int) -> int:
+        """Remove some of the replies kept for retries, from before a time in milliseconds since 1970; how many. 0: none is left."""
+        removed = 0
+        for store in (self.store, *self.others.values()):
+            with store.snapshot() as snapshot:
+                due = has_older(snapshot, before)
+            if due:
+                removed += store.transact(partial(prune, before=before))
+        return removed
 
     def sweep(self) -> int:
         """Remove some of the data of deleted instances; how many entries. 0: nothing is left to remove."""

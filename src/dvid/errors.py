@@ -72,6 +72,12 @@ class TooLarge(DvidError):
     status = 413
 
 
+class KeyReused(DvidError):
+    """The request's Idempotency-Key was that of another request: take a new key for each."""
+
+    status = 422
+
+
 class RangeNotSatisfiable(DvidError):
     """A byte range lies outside the value."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from dvid.storage.protocol import Transaction
     from dvid.versions.records import InstanceRecord
     from dvid.versions.view import Edit, View
-
-T = TypeVar("T")
 
 OCTETS = "application/octet-stream"
 JSON = "application/json"
@@ -88,12 +86,16 @@ class Call(Protocol):
         """The instance at the node asked for, to read."""
         ...
 
-    def edit(self, operation: Callable[[Edit], T]) -> T:
-        """Run an operation on the instance at the node asked for, in one transaction."""
+    def edit(self, operation: Callable[[Edit], Reply]) -> Reply:
+        """Run an operation on the instance at the node asked for, in one transaction; what it replies.
+
+        The operation makes the reply, whole and of at most 64 KiB: it is kept in the same transaction if the request
+        may be sent again (`Idempotency-Key`).
+        """
         ...
 
-    def configure(self, operation: Callable[[Transaction, InstanceRecord], T]) -> T:
-        """Run an operation on the instance's record, in one transaction, whether or not the node is committed."""
+    def configure(self, operation: Callable[[Transaction, InstanceRecord], Reply]) -> Reply:
+        """The same for an operation on the instance's record, whether or not the node is committed."""
         ...
 
 

@@ -134,6 +134,12 @@ class Server:
     threads: int = _setting(
         "threads", values.whole(1, 1024), "Number of requests each process works on at the same time.", 4
     )
+    idempotency_hours: int = _setting(
+        "idempotencyHours",
+        values.whole(1, 24 * 365),
+        "How long the answer to a request with an `Idempotency-Key` is kept for a repetition of it.",
+        24,
+    )
     access_log: str = _setting(
         "accessLog",
         values.choice("json", "text", "off"),

@@ -12,7 +12,9 @@ from dvid.datatypes.base import datatype, describe
 from dvid.datatypes.help import datatype_help
 from dvid.errors import BadRequest, NotFound
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, choice, flag, json_reply, text_reply
+from dvid.storage.protocol import Transaction
 from dvid.versions import instances
+from dvid.versions.records import InstanceRecord
 
 _REFERENCE = Argument("reference", "What POST .../blobstore answered.", example="00f2d1c5a7e34b8c9d1e2f3a4b5c6d7e")
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -41,12 +43,13 @@ def post_tags(call: Call, replace: bool) -> Reply:
     tags = call.json()
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         raise BadRequest('tags are a JSON object of texts, like {"tag1": "anything", "tag2": "else"}')
-    call.configure(
-        lambda tx, instance: instances.change_instance(
-            tx, instance, tags=dict(tags) if replace else {**(instance.tags or {}), **tags}
-        )
-    )
-    return Reply(b"", TEXT)
+
+    def change(transaction: Transaction, instance: InstanceRecord) -> Reply:
+        made = dict(tags) if replace else {**(instance.tags or {}), **tags}
+        instances.change_instance(transaction, instance, tags=made)
+        return Reply(b"", TEXT)
+
+    return call.configure(change)
 
 
 def post_sync(call: Call, replace: bool) -> Reply:
@@ -56,8 +59,12 @@ def post_sync(call: Call, replace: bool) -> Reply:
     if not isinstance(names, str):
         raise BadRequest('a JSON object with names separated by commas was expected, like {"sync": "labels,bodies"}')
     wanted = [name.strip() for name in names.split(",") if name.strip()]
-    call.configure(lambda tx, instance: instances.sync_instance(tx, instance, wanted, replace=replace))
-    return Reply(b"", TEXT)
+
+    def change(transaction: Transaction, instance: InstanceRecord) -> Reply:
+        instances.sync_instance(transaction, instance, wanted, replace=replace)
+        return Reply(b"", TEXT)
+
+    return call.configure(change)
 
 
 def get_mutations(call: Call, userid: str | None) -> Reply:
@@ -110,7 +117,7 @@ def get_blob(call: Call, reference: str) -> Reply:
 def post_blob(call: Call) -> Reply:
     """Keep a blob."""
     content = call.body()
-    return json_reply({"reference": call.edit(lambda edit: edit.put_blob(content))})
+    return call.edit(lambda edit: json_reply({"reference": edit.put_blob(content)}))
 
 
 _USER = Argument("userid", "Only what this user changed.", default=None)

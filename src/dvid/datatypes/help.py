@@ -38,6 +38,8 @@ def route_help(route: Route) -> list[str]:
         lines += _entry(argument.name, argument.about + _extras(argument), "    ")
     if route.answers:
         lines.append(f"    Answers {route.answers}.")
+    if route.writes:
+        lines += _wrapped("Takes an Idempotency-Key: sent again with it, it answers the same, and acts once.", "    ")
     if route.throttled:
         lines += _wrapped("Takes throttle=true: answered 503 at once if too many such requests are running.", "    ")
     return [*lines, ""]

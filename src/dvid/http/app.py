@@ -6,14 +6,14 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import falcon
 from falcon.request import RequestOptions
 
 from dvid.config import Config
 from dvid.database import Database
-from dvid.errors import BadRequest, Forbidden, NotFound
+from dvid.errors import BadRequest, DvidError, Forbidden, NotFound
 from dvid.http import instances, metrics, nodes, repositories, server, validators
 from dvid.http.access import Access, Caller, need_admin
 from dvid.http.board import Board
@@ -22,11 +22,13 @@ from dvid.http.console import console_file
 from dvid.http.gate import Gate
 from dvid.http.journal import Journal, Record
 from dvid.http.replies import STATUS_LINES, Answer, Body, answer_of, error_answer
+from dvid.http.retries import Attempt
 from dvid.http.routing import Match, Table
 from dvid.http.throttle import HeavyRequest
 from dvid.http.webclient import client_file
 from dvid.routes import Reply, Route
 
+R = TypeVar("R", bound=Request)
 StartResponse = Callable[..., Any]
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _UNREADABLE = re.compile("[\x00-\x1f\x7f\ufffd]")  # U+FFFD stands where bytes were not UTF-8
@@ -139,18 +141,58 @@ class Application:
         if _UNREADABLE.search(path):
             _check_path(path, request.env["PATH_INFO"])
         caller = self._access.caller(request.env, params.get("admintoken"))
+        key = request.env.get("HTTP_IDEMPOTENCY_KEY")
+        if key is None or request.method in ("GET", "HEAD") or self._service.config.server.read_only:
+            return self._dispatch(request, visit, caller, unfinished)
+        return self._once(key, request, visit, caller, unfinished)
+
+    def _once(
+        self, key: str, request: falcon.Request, visit: _Visit, caller: Caller, unfinished: list[Callable[[], None]]
+    ) -> Reply:
+        """Do what is asked, or answer as the first time: see `dvid.http.retries`."""
+        environ = request.env
+        hours = self._service.config.server.idempotency_hours
+        visit.attempt = Attempt(key, request.method, environ["PATH_INFO"], environ["QUERY_STRING"], hours)
+        reply = self._replayed(visit.attempt, request, visit, caller)
+        if reply is not None:
+            return reply
+        try:
+            return self._dispatch(request, visit, caller, unfinished)
+        except DvidError:
+            reply = self._replayed(visit.attempt, request, visit, caller)
+            if reply is None:
+                raise
+            return reply
+
+    def _replayed(self, attempt: Attempt, request: falcon.Request, visit: _Visit, caller: Caller) -> Reply | None:
+        """The reply that was kept of the same request; None if there is none."""
+        kept = attempt.find(self._service.database)
+        if kept is None:
+            return None
+        if caller.refused_writes:
+            raise Forbidden(caller.refused_writes)
+        if kept.admin:
+            need_admin(caller)
+        call = visit.call or visit.begin(Request(request, self._service, caller))
+        call.read_rest()
+        return attempt.replayed(kept)
+
+    def _dispatch(
+        self, request: falcon.Request, visit: _Visit, caller: Caller, unfinished: list[Callable[[], None]]
+    ) -> Reply:
+        path, params = visit.path, request.params
         parts = path.split("/", 5)  # "", "api", "node", selector, name, rest
         kind = parts[2] if len(parts) > 2 and parts[1] == "api" else ""
         if kind == "node" and len(parts) == 6 and parts[5]:
             return self._instance(request, visit, caller, parts[3], parts[4], "/" + parts[5], unfinished)
         if kind in ("node", "repo") and len(parts) > 3:
             visit.area = kind
-            visit.call = call = NodeRequest(request, self._service, caller, parts[3])
+            call = visit.begin(NodeRequest(request, self._service, caller, parts[3]))
             table = self._nodes if kind == "node" else self._repos
             rest = "/" + "/".join(parts[4:])
             return self._run(table.match(request.method, rest, params, partial(self._admit, caller)), call, unfinished)
         visit.area = "server"
-        visit.call = plain = Request(request, self._service, caller)
+        plain = visit.begin(Request(request, self._service, caller))
         if kind:
             admit = partial(self._admit, caller)
             return self._run(self._server.match(request.method, path[4:], params, admit), plain, unfinished)
@@ -176,7 +218,7 @@ class Application:
         unfinished: list[Callable[[], None]],
     ) -> Reply:
         visit.area = "node"
-        visit.call = call = InstanceRequest(request, self._service, caller, selector, name)
+        call = visit.begin(InstanceRequest(request, self._service, caller, selector, name))
         try:
             view = call.look()
             instance, node = view.instance, view.node
@@ -203,6 +245,8 @@ class Application:
     def _run(self, match: Match, call: Request, unfinished: list[Callable[[], None]]) -> Reply:
         if match.route.admin:
             need_admin(call.caller)
+            if call.attempt is not None:
+                call.attempt.admin = True
         if match.route.throttled and call.asks_for_its_turn:
             unfinished.append(HeavyRequest(self._service.board).close)
         return match.run(call)
@@ -231,11 +275,18 @@ def _check_path(path: str, raw: str) -> None:
 class _Visit:
     """What the journal gets to know about a request."""
 
-    __slots__ = ("app", "area", "call", "path", "user")
+    __slots__ = ("app", "area", "attempt", "call", "path", "user")
 
     def __init__(self, path: str) -> None:
         self.path, self.area, self.user, self.app = path, "other", "", ""
         self.call: Request | None = None
+        self.attempt: Attempt | None = None
+
+    def begin(self, call: R) -> R:
+        """Take in the request as its handler will see it."""
+        self.call = call
+        call.attempt = self.attempt
+        return call
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import falcon
 import msgspec
@@ -19,13 +19,13 @@ from dvid.http.access import Caller
 from dvid.http.board import Board
 from dvid.http.gate import Gate
 from dvid.http.journal import Journal
+from dvid.http.retries import Attempt
+from dvid.routes import Reply
 from dvid.storage.protocol import Transaction
 from dvid.versions.catalogue import Directory
 from dvid.versions.records import InstanceRecord
 from dvid.versions.view import Edit, View
 from dvid.versions.viewing import Viewing
-
-T = TypeVar("T")
 
 _decode_json = msgspec.json.Decoder().decode
 _PIECE = 1 << 20
@@ -89,7 +89,7 @@ class Service:
 class Request:
     """What any handler may ask of a request."""
 
-    __slots__ = ("_falcon", "_service", "caller", "deadline", "received")
+    __slots__ = ("_falcon", "_service", "attempt", "caller", "deadline", "received")
 
     def __init__(self, request: falcon.Request, service: Service, caller: Caller) -> None:
         self._falcon, self._service = request, service
@@ -99,6 +99,8 @@ class Request:
         """Bytes of the body that were read."""
         self.deadline = time.monotonic() + service.config.limits.request_seconds
         """When it has to be done."""
+        self.attempt: Attempt | None = None
+        """Keeps the reply, where the request has an `Idempotency-Key`."""
 
     @property
     def database(self) -> Database:
@@ -214,9 +216,43 @@ class Request:
         with self.gate.reading():
             piece: bytes = self._falcon.env["wsgi.input"].read(size)
         self.received += len(piece)
+        if self.attempt is not None:
+            self.attempt.take(piece)
         if announced is None and self.received > self.limits.body_bytes:
             raise TooLarge(f"the request's body has more than {self.limits.body_bytes} bytes (limits.bodyBytes)")
         return piece
+
+    def read_rest(self) -> None:
+        """Read what is left of the request's body.
+
+        Raises:
+            BadRequest: it ends before its announced length.
+        """
+        while self.read(_PIECE):
+            pass
+        announced = self._falcon.content_length
+        if announced is not None and self.received != announced:
+            raise BadRequest(f"the request's body ends after {self.received} bytes; Content-Length says {announced}")
+
+    def keeper(self) -> Callable[[Transaction, Reply], Reply]:
+        """What puts a reply into the transaction that it tells of, and gives it: see `dvid.http.retries`."""
+        attempt = self.attempt
+        if attempt is None:
+            return lambda _, reply: reply
+        self.read_rest()
+
+        def kept(transaction: Transaction, reply: Reply) -> Reply:
+            attempt.keep(transaction, reply)
+            return reply
+
+        return kept
+
+    def transact(self, operation: Callable[[Transaction, Directory], Reply]) -> Reply:
+        """Run an operation on the metadata in a transaction, and keep its reply."""
+        keep = self.keeper()
+        return self.database.transact(
+            lambda transaction, directory: keep(transaction, operation(transaction, directory))
+        )
 
     @property
     def _chunked(self) -> bool:
@@ -281,21 +317,27 @@ class InstanceRequest(NodeRequest):
         if opened is not None:
             opened.close()
 
-    def edit(self, operation: Callable[[Edit], T]) -> T:
-        """Run an operation on the instance at the node asked for, in one transaction."""
+    def edit(self, operation: Callable[[Edit], Reply]) -> Reply:
+        """Run an operation on the instance at the node asked for, in one transaction, and keep its reply."""
         if self.config.server.read_only:
             raise Forbidden("this server is read-only")
+        keep = self.keeper()
         return self.database.edit(
-            self.selector, self.name, operation, user=self.user, app=self.app, unlocked=self.caller.lifts_locks
+            self.selector,
+            self.name,
+            lambda edit: keep(edit.snapshot, operation(edit)),
+            user=self.user,
+            app=self.app,
+            unlocked=self.caller.lifts_locks,
         )
 
-    def configure(self, operation: Callable[[Transaction, InstanceRecord], T]) -> T:
+    def configure(self, operation: Callable[[Transaction, InstanceRecord], Reply]) -> Reply:
         """Run an operation on the instance's record, in one transaction, whether or not the node is committed."""
         if self.config.server.read_only:
             raise Forbidden("this server is read-only")
 
-        def run(transaction: Transaction, directory: Directory) -> T:
+        def run(transaction: Transaction, directory: Directory) -> Reply:
             repo = directory.node(transaction, self.selector).record.repo
             return operation(transaction, directory.instance(transaction, repo, self.name))
 
-        return self.database.transact(run)
+        return self.transact(run)

@@ -1,4 +1,4 @@
-"""What a worker does beside answering requests: loading kernels, removing deleted data, dropping stalled clients."""
+"""What a worker does beside answering requests: loading kernels, removing old data, dropping stalled clients."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from dvid.datatypes.base import datatypes
 from dvid.errors import DvidError
 from dvid.http.calls import Service
 from dvid.http.gate import SHORT
+from dvid.http.retries import kept_since
 from dvid.versions import layout
 
 log = logging.getLogger("dvid.http")
 
 _TICK = 1.0
+_PRUNE_TICKS = 60
 _SWEEP_PAUSE = 0.02  # between two transactions: other writers are to come in
 _TCP_INFO = struct.Struct("=8B10I")  # <linux/tcp.h>, struct tcp_info up to tcpi_last_data_sent (milliseconds)
 
@@ -56,15 +58,20 @@ class Chores:
         datatypes()
 
     def _sweep(self) -> None:
-        database = self._service.database
+        database, hours = self._service.database, self._service.config.server.idempotency_hours
+        ticks = 0
         while not self._stop.wait(_TICK):
             try:
+                if ticks % _PRUNE_TICKS == 0:
+                    while database.forget_replies(kept_since(hours)) and not self._stop.wait(_SWEEP_PAUSE):
+                        pass
+                ticks += 1
                 with database.read() as (snapshot, _):
                     doomed = next(iter(snapshot.scan(layout.DOOMED, layout.after(layout.DOOMED))), None)
                 while doomed is not None and database.sweep() and not self._stop.wait(_SWEEP_PAUSE):
                     pass
             except DvidError:
-                log.exception("data of deleted instances could not be removed; trying again later")
+                log.exception("deleted data, or replies that have expired, could not be removed; trying again later")
                 self._stop.wait(60)
 
     def _watch(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from dvid.errors import BadRequest
 from dvid.http.calls import NodeRequest
@@ -13,8 +13,6 @@ from dvid.storage.protocol import Transaction
 from dvid.versions import logs, nodes
 from dvid.versions.catalogue import Directory
 from dvid.versions.records import NodeRecord
-
-T = TypeVar("T")
 
 
 def get_note(call: NodeRequest) -> Reply:
@@ -28,8 +26,12 @@ def post_note(call: NodeRequest) -> Reply:
     note = text_field(call.json_object(), "note")
     if note is None:
         raise BadRequest('a note is needed: {"note": "..."}')
-    _on_node(call, lambda tx, node: nodes.set_note(tx, node, note, unlocked=call.caller.lifts_locks))
-    return Reply(b"", TEXT)
+
+    def change(transaction: Transaction, node: NodeRecord) -> Reply:
+        nodes.set_note(transaction, node, note, unlocked=call.caller.lifts_locks)
+        return Reply(b"", TEXT)
+
+    return _on_node(call, change)
 
 
 def get_log(call: NodeRequest) -> Reply:
@@ -41,8 +43,12 @@ def get_log(call: NodeRequest) -> Reply:
 def post_log(call: NodeRequest) -> Reply:
     """Append to the log."""
     lines = text_list(call.json_object(), "log")
-    _on_node(call, lambda tx, node: nodes.add_to_log(tx, node, lines, unlocked=call.caller.lifts_locks))
-    return Reply(b"", TEXT)
+
+    def change(transaction: Transaction, node: NodeRecord) -> Reply:
+        nodes.add_to_log(transaction, node, lines, unlocked=call.caller.lifts_locks)
+        return Reply(b"", TEXT)
+
+    return _on_node(call, change)
 
 
 def get_status(call: NodeRequest) -> Reply:
@@ -57,23 +63,24 @@ def post_commit(call: NodeRequest) -> Reply:
     if not isinstance(body, dict):
         raise BadRequest('a JSON object was expected: {"note": "...", "log": ["..."]}, or {}')
     note, lines = text_field(body, "note") or "", text_list(body, "log", required=False)
-    return json_reply({"committed": call.database.commit(call.selector, note=note, log=lines)})
+    keep = call.keeper()
+    return call.database.commit(
+        call.selector, note=note, log=lines, then=lambda tx, uuid: keep(tx, json_reply({"committed": uuid}))
+    )
 
 
 def post_newversion(call: NodeRequest) -> Reply:
     """Make a child on the same branch."""
     body = call.json_object()
     note, uuid = text_field(body, "note") or "", text_field(body, "uuid")
-    child = _on_node(call, lambda tx, node: nodes.new_version(tx, node, note=note, uuid=uuid or None))
-    return json_reply({"child": child.uuid})
+    return _child(call, lambda tx, node: nodes.new_version(tx, node, note=note, uuid=uuid or None))
 
 
 def post_branch(call: NodeRequest) -> Reply:
     """Make a child on a new branch."""
     body = call.json_object()
     name, note, uuid = text_field(body, "branch") or "", text_field(body, "note") or "", text_field(body, "uuid")
-    child = _on_node(call, lambda tx, node: nodes.branch(tx, node, name=name, note=note, uuid=uuid or None))
-    return json_reply({"child": child.uuid})
+    return _child(call, lambda tx, node: nodes.branch(tx, node, name=name, note=note, uuid=uuid or None))
 
 
 def post_tag(call: NodeRequest) -> Reply:
@@ -83,15 +90,18 @@ def post_tag(call: NodeRequest) -> Reply:
         text_field(body, "tag") or "",
         text_field(body, "note"),
     )  # a note is taken, and dropped as in the reference
-    child = _on_node(call, lambda tx, node: nodes.tag(tx, node, name=name))
-    return json_reply({"child": child.uuid})
+    return _child(call, lambda tx, node: nodes.tag(tx, node, name=name))
 
 
-def _on_node(call: NodeRequest, operation: Callable[[Transaction, NodeRecord], T]) -> T:
-    def run(transaction: Transaction, directory: Directory) -> T:
+def _child(call: NodeRequest, make: Callable[[Transaction, NodeRecord], NodeRecord]) -> Reply:
+    return _on_node(call, lambda transaction, node: json_reply({"child": make(transaction, node).uuid}))
+
+
+def _on_node(call: NodeRequest, operation: Callable[[Transaction, NodeRecord], Reply]) -> Reply:
+    def run(transaction: Transaction, directory: Directory) -> Reply:
         return operation(transaction, directory.node(transaction, call.selector).record)
 
-    return call.database.transact(run)
+    return call.transact(run)
 
 
 def _route(method: str, path: str, handler: Any, about: str, body: str = "", answers: str = JSON) -> Route:

@@ -23,6 +23,14 @@ COMMON = (
     Argument("app", "With which program.", default=None),
     Argument("admintoken", "The admin token, where it cannot be sent as 'Authorization: Bearer TOKEN'.", default=None),
 )
+IDEMPOTENCY_KEY = Argument(
+    "Idempotency-Key",
+    "A text of the client's that it takes for no other request: sent again with it, the same request is answered as the "
+    "first time (with Idempotent-Replayed: true) and does nothing twice.",
+    schema={"type": "string", "pattern": "^[!-~]{1,255}$"},
+    default=None,
+    example="8e03978e-40d5-43dd-bc93-6894a57f9324",
+)
 THROTTLE = Argument(
     "throttle",
     "true or on: be refused with 503 when too many heavy requests are running.",
@@ -101,6 +109,7 @@ def _operation(section: Section, route: Route, path: str) -> dict[str, Any]:
         "parameters": [
             *(_parameter(arguments.get(name) or Argument(name, ""), "path") for name in names),
             *(_parameter(option, "query") for option in reversed(unique.values())),
+            *([_parameter(IDEMPOTENCY_KEY, "header")] if route.writes else []),
         ],
         "responses": {
             "200": {"description": "It was done.", "content": {route.answers: {}}},
@@ -114,6 +123,7 @@ def _operation(section: Section, route: Route, path: str) -> dict[str, Any]:
         media_type = JSON if "JSON" in route.body[:20] else "application/octet-stream"
         operation["requestBody"] = {"description": route.body, "content": {media_type: {}}}
     if route.writes:
+        operation["responses"]["422"] = {"description": "Its Idempotency-Key is another request's.", "content": _TEXT}
         operation["responses"]["507"] = {"description": "The store is full; nothing was changed.", "content": _TEXT}
     if INSTANCE in section.arguments:
         operation["responses"]["501"] = {"description": "Data of this type are not served yet.", "content": _TEXT}
@@ -145,8 +155,8 @@ def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     if other["summary"] not in one["summary"]:
         merged["summary"] = f"{one['summary']} Or: {other['summary']}"
     paths = [parameter for parameter in one["parameters"] if parameter["in"] == "path"]
-    queries = {parameter["name"]: parameter for parameter in one["parameters"] if parameter["in"] == "query"}
-    others = {parameter["name"]: parameter for parameter in other["parameters"] if parameter["in"] == "query"}
+    queries = {parameter["name"]: parameter for parameter in one["parameters"] if parameter["in"] != "path"}
+    others = {parameter["name"]: parameter for parameter in other["parameters"] if parameter["in"] != "path"}
     joined = {**others, **queries}
     merged["parameters"] = paths + [
         parameter if name in queries and name in others else {**parameter, "required": False}

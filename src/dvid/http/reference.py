@@ -21,11 +21,18 @@ It is the API of DVID, Janelia's data service, whose clients work unchanged.
 - **Coordinates** in paths are x, y, z, with `_` between them.
 - **Errors** are one line of text: 400 the request cannot be understood, or its node, instance or state does not allow
   it; 403 no right to do so; 404 no such thing; 405 not with this method; 409 it contradicts what is stored; 411 a body
-  without Content-Length; 413 over a limit, which the text names; 416 a range outside of the value; 501 a type of data that
-  is not served yet; 503 too much is running, or it took too long; 507 the store is full. A write that is answered with an error has left no trace.
+  without Content-Length; 413 over a limit, which the text names; 416 a range outside of the value; 422 the
+  `Idempotency-Key` of another request; 501 a type of data that is not served yet; 503 too much is running, or it took
+  too long; 507 the store is full. A write that is answered with an error has left no trace.
 - **HEAD** answers what GET would, without the body; **OPTIONS** tells the methods, and what web pages may send.
 - **`u=NAME`** and **`app=NAME`** say who asks with which program. They are kept with what is changed, and in the access log.
 - **Bodies** need a `Content-Length` (411 otherwise); JSON documents may come in chunks.
+- **`Idempotency-Key`**: where it says so below, a request may carry this header, 1 to 255 visible ASCII characters that its client
+  takes for no other request (400 if they are not, 422 if another request had them). It can then be sent again, as often as needed: the
+  first that succeeds takes effect, and every further one gets its answer, with the header `Idempotent-Replayed: true`. So it is after a lost
+  connection, a crash of the server, or when two arrive at once; also if the node was committed meanwhile. The same request has
+  the same method, path, options and body. A request that was refused left nothing, and its key can be used again. Answers are kept
+  for `server.idempotencyHours`. Requests that change nothing have no use for the header.
 - **Compression**: text and JSON of more than 1 KiB is sent gzipped where `Accept-Encoding` takes it; voxels and values never.
 - **ETag**: where it says so below, what was read at a committed node has an `ETag`, and `If-None-Match` is answered
   with 304 before anything is read.
@@ -95,6 +102,7 @@ def _section(section: Section) -> Iterator[str]:
 def _route(route: Route) -> Iterator[str]:
     marks = [
         *(["admin"] if route.admin else []),
+        *(["Idempotency-Key"] if route.writes else []),
         *(["throttle"] if route.throttled else []),
         *(["ETag"] if route.immutable else []),
     ]

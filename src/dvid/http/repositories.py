@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dvid.errors import BadRequest
@@ -11,7 +12,7 @@ from dvid.routes import JSON, TEXT, Argument, Reply, Route, choice, json_reply
 from dvid.storage.protocol import Transaction
 from dvid.versions import instances, logs, nodes, repos
 from dvid.versions.catalogue import Directory
-from dvid.versions.records import RepoRecord
+from dvid.versions.records import InstanceRecord, RepoRecord
 from dvid.versions.resolve import resolve
 
 
@@ -43,16 +44,18 @@ def post_repos(call: Request) -> Reply:
     """Make a repo."""
     body = call.json_object()
     fields = {name: text_field(body, name) for name in ("alias", "description", "root", "passcode")}
-    record = call.database.transact(
-        lambda tx, _: repos.create_repo(
-            tx,
+
+    def make(transaction: Transaction, _: Directory) -> Reply:
+        record = repos.create_repo(
+            transaction,
             alias=fields["alias"] or "",
             description=fields["description"] or "",
             root=fields["root"] or None,
             passcode=fields["passcode"] or "",
         )
-    )
-    return json_reply({"root": record.root_uuid})
+        return json_reply({"root": record.root_uuid})
+
+    return call.transact(make)
 
 
 def get_repos_info(call: Request) -> Reply:
@@ -79,14 +82,23 @@ def post_info(call: NodeRequest) -> Reply:
     """Change alias and description."""
     body = call.json_object()
     alias, description = text_field(body, "alias"), text_field(body, "description")
-    _change(call, lambda tx, repo: repos.change_repo(tx, repo, alias=alias, description=description))
-    return Reply(b"", TEXT)
+
+    def change(transaction: Transaction, repo: RepoRecord) -> Reply:
+        repos.change_repo(transaction, repo, alias=alias, description=description)
+        return Reply(b"", TEXT)
+
+    return _on_repo(call, change)
 
 
 def post_instance(call: NodeRequest) -> Reply:
     """Make a data instance."""
-    made = call.database.create_instance(call.selector, call.json_object())
-    return json_reply({"result": f"made {made.typename} instance {made.name} at node {made.created_uuid}"})
+    given, keep = call.json_object(), call.keeper()
+
+    def reply(transaction: Transaction, made: InstanceRecord) -> Reply:
+        said = f"made {made.typename} instance {made.name} at node {made.created_uuid}"
+        return keep(transaction, json_reply({"result": said}))
+
+    return call.database.create_instance(call.selector, given, then=reply)
 
 
 def post_rename(call: NodeRequest, name: str) -> Reply:
@@ -95,29 +107,33 @@ def post_rename(call: NodeRequest, name: str) -> Reply:
     if not to:
         raise BadRequest('the new name is needed, like {"name": "grayscale"}')
 
-    def rename(transaction: Transaction, directory: Directory) -> None:
+    def rename(transaction: Transaction, directory: Directory) -> Reply:
         repo = directory.node(transaction, call.selector).record.repo
         instances.rename_instance(transaction, directory.instance(transaction, repo, name), to)
+        return json_reply({"name": to})
 
-    call.database.transact(rename)
-    return json_reply({"name": to})
+    return call.transact(rename)
 
 
 def delete_instance(call: NodeRequest, name: str, imsure: str) -> Reply:
     """Delete an instance."""
 
-    def delete(transaction: Transaction, directory: Directory) -> None:
+    def delete(transaction: Transaction, directory: Directory) -> Reply:
         repo = directory.node(transaction, call.selector).record.repo
         instances.delete_instance(transaction, directory.instance(transaction, repo, name))
+        return json_reply({"deleted": name})
 
-    call.database.transact(delete)
-    return json_reply({"deleted": name})
+    return call.transact(delete)
 
 
 def delete_repo(call: NodeRequest, imsure: str, passcode: str) -> Reply:
     """Delete a repo."""
-    _change(call, lambda tx, repo: repos.delete_repo(tx, repo, passcode))
-    return json_reply({"deleted": call.selector})
+
+    def delete(transaction: Transaction, repo: RepoRecord) -> Reply:
+        repos.delete_repo(transaction, repo, passcode)
+        return json_reply({"deleted": call.selector})
+
+    return _on_repo(call, delete)
 
 
 def get_log(call: NodeRequest) -> Reply:
@@ -130,8 +146,12 @@ def get_log(call: NodeRequest) -> Reply:
 def post_log(call: NodeRequest) -> Reply:
     """Append to the repo's log."""
     lines = text_list(call.json_object(), "log")
-    _change(call, lambda tx, repo: repos.log_repo(tx, repo, lines))
-    return Reply(b"", TEXT)
+
+    def append(transaction: Transaction, repo: RepoRecord) -> Reply:
+        repos.log_repo(transaction, repo, lines)
+        return Reply(b"", TEXT)
+
+    return _on_repo(call, append)
 
 
 def get_branch_versions(call: NodeRequest, branch: str) -> Reply:
@@ -148,11 +168,11 @@ def post_merge(call: NodeRequest) -> Reply:
         raise BadRequest(f'"mergeType" must be "conflict-free", not {body.get("mergeType")!r}')
     parents, note = text_list(body, "parents"), text_field(body, "note") or ""
 
-    def merge(transaction: Transaction, directory: Directory) -> str:
+    def merge(transaction: Transaction, directory: Directory) -> Reply:
         merged = [directory.node(transaction, parent).record for parent in parents]
-        return nodes.merge(transaction, directory.lineages, merged, note=note).uuid
+        return json_reply({"child": nodes.merge(transaction, directory.lineages, merged, note=note).uuid})
 
-    return json_reply({"child": call.database.transact(merge)})
+    return call.transact(merge)
 
 
 def post_resolve(call: NodeRequest) -> Reply:
@@ -161,23 +181,24 @@ def post_resolve(call: NodeRequest) -> Reply:
     names, parents = text_list(body, "data"), text_list(body, "parents")
     note = text_field(body, "note") or ""
 
-    def merge(transaction: Transaction, directory: Directory) -> str:
+    def merge(transaction: Transaction, directory: Directory) -> Reply:
         repo = directory.node(transaction, call.selector).record.repo
         resolved = [directory.instance(transaction, repo, name) for name in dict.fromkeys(names)]
         merged = [directory.node(transaction, parent).record for parent in parents]
         if any(node.repo != repo for node in merged):
             raise BadRequest("the parents of a merge must be nodes of the repo")
-        return resolve(transaction, directory, merged, resolved, note=note, user=call.user, app=call.app).uuid
+        made = resolve(transaction, directory, merged, resolved, note=note, user=call.user, app=call.app)
+        return json_reply({"child": made.uuid})
 
-    return json_reply({"child": call.database.transact(merge)})
+    return call.transact(merge)
 
 
-def _change(call: NodeRequest, operation: Any) -> None:
-    def change(transaction: Transaction, directory: Directory) -> None:
-        repo: RepoRecord = directory.repo(transaction, directory.node(transaction, call.selector).record.repo)
-        operation(transaction, repo)
+def _on_repo(call: NodeRequest, operation: Callable[[Transaction, RepoRecord], Reply]) -> Reply:
+    def run(transaction: Transaction, directory: Directory) -> Reply:
+        repo = directory.repo(transaction, directory.node(transaction, call.selector).record.repo)
+        return operation(transaction, repo)
 
-    call.database.transact(change)
+    return call.transact(run)
 
 
 _NAME = Argument("name", "Name of the data instance.", example="grayscale")

@@ -16,6 +16,7 @@ from dvid.versions.catalogue import MASTER
 from dvid.versions.envelope import expand, unseal
 from dvid.versions.instances import doomed_store
 from dvid.versions.records import InstanceRecord, NodeRecord, RepoRecord, decode
+from dvid.versions.retries import KeptReply
 
 BAD_DATA: Final = (msgspec.MsgspecError, UnicodeError, struct.error, ValueError, TypeError, LookupError)
 """What decoding damaged data raises."""
@@ -269,6 +270,14 @@ def _read_doomed(inventory: Inventory, key: bytes, stored: memoryview) -> None:
     inventory.doomed.add(layout.unpack_u32(key[5:]))
 
 
+def _read_reply(_: Inventory, key: bytes, stored: memoryview) -> None:
+    decode(unseal(key, stored).payload, KeptReply)
+
+
+def _read_reply_time(_: Inventory, key: bytes, __: memoryview) -> None:
+    layout.unpack_u64(key[5:13])
+
+
 def _read_blob(_: Inventory, key: bytes, stored: memoryview) -> None:
     expand(unseal(key, stored), key)
 
@@ -290,6 +299,8 @@ _READERS: Final[dict[bytes, Reader]] = {
     layout.EPOCH: _read_epoch,
     layout.DOOMED: _read_doomed,
     layout.IDENTITY: _read_membership,
+    layout.REPLY: _read_reply,
+    layout.REPLY_TIME: _read_reply_time,
     layout.BLOB: _read_blob,
 }
 _SIDE_READERS: Final[dict[bytes, Reader]] = {
@@ -297,4 +308,6 @@ _SIDE_READERS: Final[dict[bytes, Reader]] = {
     layout.REPO_STAMP: _read_stamp,
     layout.EPOCH: _read_epoch,
     layout.OWNER: _read_membership,
+    layout.REPLY: _read_reply,
+    layout.REPLY_TIME: _read_reply_time,
 }

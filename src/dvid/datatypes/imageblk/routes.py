@@ -29,8 +29,11 @@ from dvid.routes import (
     json_reply,
     xyz,
 )
+from dvid.storage.protocol import Transaction
 from dvid.versions import instances
 from dvid.versions import layout as keys
+from dvid.versions.records import InstanceRecord
+from dvid.versions.view import Edit
 
 METADATA = "application/vnd.dvid-nd-data+json"
 
@@ -68,8 +71,12 @@ def post_extents(call: Call) -> Reply:
     box = Box(reverse3(low), reverse3((high[0] + 1, high[1] + 1, high[2] + 1)))
     if not box:
         raise BadRequest(f"MaxPoint {list(high)} is below MinPoint {list(low)}")
-    call.edit(lambda edit: set_extents(edit, box))
-    return Reply(b"", TEXT)
+
+    def change(edit: Edit) -> Reply:
+        set_extents(edit, box)
+        return Reply(b"", TEXT)
+
+    return call.edit(change)
 
 
 def _three_integers(value: Any) -> Xyz:
@@ -87,10 +94,12 @@ def post_resolution(call: Call) -> Reply:
         isinstance(value, list) and len(value) == 3 and all(type(v) in (int, float) and 0 < v < 1e15 for v in value)
     ):
         raise BadRequest("the voxel size as three numbers above 0 was expected, like [8, 8, 8]")
-    call.configure(
-        lambda tx, instance: instances.change_instance(tx, instance, settings={**instance.settings, "VoxelSize": value})
-    )
-    return Reply(b"", TEXT)
+
+    def change(transaction: Transaction, instance: InstanceRecord) -> Reply:
+        instances.change_instance(transaction, instance, settings={**instance.settings, "VoxelSize": value})
+        return Reply(b"", TEXT)
+
+    return call.configure(change)
 
 
 def get_rawkey(call: Call, x: int, y: int, z: int) -> Reply:

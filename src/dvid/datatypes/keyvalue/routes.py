@@ -12,6 +12,7 @@ from dvid.datatypes.keyvalue.reads import header_span, span, wanted_from_json, w
 from dvid.errors import BadRequest, NotFound, RangeNotSatisfiable
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, flag, integer
 from dvid.storage.protocol import Buffer
+from dvid.versions.view import Edit
 
 _RANGES = {"Accept-Ranges": "bytes"}
 
@@ -68,14 +69,22 @@ def _store(call: Call, pairs: list[tuple[str, bytes]]) -> Reply:
         with call.view() as view:
             instance = view.instance
     packed = operations.pack(instance, pairs)
-    call.edit(lambda edit: operations.put(edit, packed))
-    return Reply(b"", TEXT)
+
+    def store(edit: Edit) -> Reply:
+        operations.put(edit, packed)
+        return Reply(b"", TEXT)
+
+    return call.edit(store)
 
 
 def delete_key(call: Call, key: str) -> Reply:
     """Remove a key."""
-    call.edit(lambda edit: operations.delete(edit, key))
-    return Reply(b"", TEXT)
+
+    def delete(edit: Edit) -> Reply:
+        operations.delete(edit, key)
+        return Reply(b"", TEXT)
+
+    return call.edit(delete)
 
 
 def get_keys(call: Call) -> Reply:

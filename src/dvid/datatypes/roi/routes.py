@@ -21,7 +21,7 @@ from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, choice
 from dvid.storage.protocol import Transaction
 from dvid.versions import instances, layout
 from dvid.versions.records import InstanceRecord
-from dvid.versions.view import View
+from dvid.versions.view import Edit, View
 
 DEFAULT_BLOCK_SIZE = 32
 MAX_LIST_BYTES = 64 << 20
@@ -99,26 +99,42 @@ def post_roi(call: Call) -> Reply:
     """Replace the region."""
     spans = ops.checked_spans(_list_of(call, 4, "spans [z, y, x0, x1]"))
     packed, z_range, count = ops.packed_region(spans)
-    call.edit(lambda edit: ops.replace_region(edit, packed, z_range, count))
-    return Reply(b"", TEXT)
+
+    def replace(edit: Edit) -> Reply:
+        ops.replace_region(edit, packed, z_range, count)
+        return Reply(b"", TEXT)
+
+    return call.edit(replace)
 
 
 def delete_roi(call: Call) -> Reply:
     """Empty the region."""
-    call.edit(ops.clear_region)
-    return Reply(b"", TEXT)
+
+    def clear(edit: Edit) -> Reply:
+        ops.clear_region(edit)
+        return Reply(b"", TEXT)
+
+    return call.edit(clear)
 
 
 def post_info(call: Call) -> Reply:
     """Change settings, and answer the info."""
     given = _settings(call.body(_MAX_SETTINGS_BYTES))
-    if given:
-        options = Options(given)
-        edges = block_size_setting(options, DEFAULT_BLOCK_SIZE)
-        options.finish()
-        call.configure(lambda tx, instance: _set_block_size(tx, instance, edges))
-    with call.view() as view:
-        return json_reply(describe(view))
+    if not given:
+        with call.view() as view:
+            return json_reply(describe(view))
+    options = Options(given)
+    edges = block_size_setting(options, DEFAULT_BLOCK_SIZE)
+    options.finish()
+
+    def change(transaction: Transaction, instance: InstanceRecord) -> Reply:
+        _set_block_size(transaction, instance, edges)
+        with call.view() as view:  # shows what is committed: the instance as it was before this
+            info = describe(view)
+        info["Extended"]["BlockSize"] = edges
+        return json_reply(info)
+
+    return call.configure(change)
 
 
 def _settings(body: bytes) -> dict[str, Any]:
