@@ -9,4 +9,15 @@ def warm() -> None:
     The kernels are compiled as their modules are imported, since their types are declared. A server calls this in a
     background thread; a request that comes earlier waits for the import.
     """
-    from dvid.kernels import boxes, buffers, checksums, indexrows, sealing, spans, stored  # noqa: F401
+    from dvid.kernels import (  # noqa: F401
+        boxes,
+        buffers,
+        checksums,
+        indexrows,
+        labelblocks,
+        labeldecoding,
+        labelwriting,
+        sealing,
+        spans,
+        stored,
+    )
