@@ -8,7 +8,8 @@ from tests.kernels.labelblock_model import decode, serialize, serialized, volume
 
 from dvid.errors import BadRequest
 from dvid.kernels.buffers import addresses
-from dvid.kernels.labelblocks import (
+from dvid.kernels.labelblocks import count_labels, decode_blocks, find_points
+from dvid.kernels.labellayout import (
     CROWDED,
     FINE,
     GRID,
@@ -18,10 +19,7 @@ from dvid.kernels.labelblocks import (
     SHORT,
     VALUE,
     check_block,
-    count_labels,
-    find_points,
 )
-from dvid.kernels.labeldecoding import decode_blocks
 from dvid.kernels.labelwriting import encode_blocks
 
 UNTOUCHED = 0x7777777777777777

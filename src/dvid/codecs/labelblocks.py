@@ -1,4 +1,4 @@
-"""DVID's compressed label blocks: from bytes to labels and back. Their format: `dvid.kernels.labelblocks`.
+"""DVID's compressed label blocks: from bytes to labels and back. Their format: `dvid.kernels.labellayout`.
 
 A block is here a uint8 array over its serialized bytes, as `checked` returns it for bytes of any origin, and `trusted`
 for bytes that were checked before. Everything else takes such an array and reads nothing outside it. Bytes that did not
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from dvid.codecs.compression import gzip_compress, gzip_decompress
 from dvid.errors import BadRequest
 from dvid.geometry import Zyx
-from dvid.kernels import labelblocks as kernels
+from dvid.kernels import labellayout as layout
 from dvid.kernels.buffers import addresses
-from dvid.kernels.labelblocks import SUB
-from dvid.kernels.labeldecoding import decode_blocks
+from dvid.kernels.labelblocks import count_labels, decode_blocks, find_points
+from dvid.kernels.labellayout import SUB
 from dvid.kernels.labelwriting import encode_blocks as _encode_blocks
 
 Buffer = bytes | bytearray | memoryview
@@ -34,13 +34,13 @@ _GZIP_WBITS = 31
 _IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 
 _WRONG = {
-    kernels.SHORT: "has {size} bytes, and its head alone needs {number}",
-    kernels.GRID: "says that it has {number} sub-blocks along an axis, expected 1 to 128",
-    kernels.NO_LABEL: "has no label",
-    kernels.LENGTH: "has {size} bytes, and its tables tell of {number}",
-    kernels.CROWDED: "says that a sub-block has {number} labels, expected at most 512",
-    kernels.PLACE: "refers to label {number} of {labels}",
-    kernels.VALUE: "has a voxel that refers to entry {number} of its sub-block's table, which is shorter",
+    layout.SHORT: "has {size} bytes, and its head alone needs {number}",
+    layout.GRID: "says that it has {number} sub-blocks along an axis, expected 1 to 128",
+    layout.NO_LABEL: "has no label",
+    layout.LENGTH: "has {size} bytes, and its tables tell of {number}",
+    layout.CROWDED: "says that a sub-block has {number} labels, expected at most 512",
+    layout.PLACE: "refers to label {number} of {labels}",
+    layout.VALUE: "has a voxel that refers to entry {number} of its sub-block's table, which is shorter",
 }
 
 
@@ -62,8 +62,8 @@ def checked(data: Buffer, shape_zyx: Zyx | None = None, what: str = "label block
         BadRequest: the bytes are no label block, or one of another shape.
     """
     block = np.frombuffer(data, np.uint8)
-    wrong, number = kernels.check_block(block)
-    if wrong != kernels.FINE:
+    wrong, number = layout.check_block(block)
+    if wrong != layout.FINE:
         labels = _HEAD.unpack_from(block.data)[3] if len(block) >= _HEAD.size else 0
         raise BadRequest(f"{what} {_WRONG[wrong].format(size=len(block), number=number, labels=labels)}")
     if shape_zyx is not None and block_shape(block) != shape_zyx:
@@ -164,7 +164,7 @@ def solid(label: int, shape_zyx: Zyx) -> bytes:
         BadRequest: the sides are not multiples of 8 up to 1024.
     """
     gz, gy, gx = (side // SUB for side in shape_zyx)
-    if any(side % SUB or not 0 < side <= SUB * kernels.LARGEST_GRID for side in shape_zyx):
+    if any(side % SUB or not 0 < side <= SUB * layout.LARGEST_GRID for side in shape_zyx):
         raise BadRequest(f"label blocks of {shape_zyx} voxels: each side must be a multiple of 8 up to 1024")
     return struct.pack("<4IQ", gx, gy, gz, 1, label)
 
@@ -281,7 +281,7 @@ def count(block: Block) -> Labels:
 
     Voxels of sub-blocks without data, whose label is 0, are in none of them.
     """
-    return kernels.count_labels(block)
+    return count_labels(block)
 
 
 def label_at(block: Block, points_zyx: NDArray[np.int64], labels: Labels | None = None) -> Labels:
@@ -303,7 +303,7 @@ def label_at(block: Block, points_zyx: NDArray[np.int64], labels: Labels | None 
         raise BadRequest(f"{len(listed)} labels given for a label block with a list of {_count(block)}")
     places = find(block, points_zyx)
     found = listed[places]
-    found[places == kernels.NOWHERE] = 0
+    found[places == layout.NOWHERE] = 0
     return found
 
 
@@ -320,4 +320,4 @@ def find(block: Block, points_zyx: NDArray[np.int64]) -> NDArray[np.int64]:
     Raises:
         BadRequest: a point lies outside the block.
     """
-    return kernels.find_points(block, points_zyx)
+    return find_points(block, points_zyx)

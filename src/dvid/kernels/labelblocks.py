@@ -1,27 +1,6 @@
-"""Reading DVID's compressed label blocks: check, count, look up points.
-
-A block covers (8 gz, 8 gy, 8 gx) voxels in sub-blocks of 8 x 8 x 8. All numbers are little-endian:
-
-    uint32 gx, gy, gz   sub-blocks along each axis
-    uint32 N            labels
-    uint64[N]           the label list; duplicates and label 0 are allowed
-
-and, only if N > 1 (a block of one label ends here), with sub-blocks in the order z, y, x, x fastest:
-
-    uint16[gz gy gx]    Ns: labels of each sub-block, at most 512; 0 means that all its voxels are 0
-    uint32[sum of Ns]   places in the label list, sub-block by sub-block: the sub-block's table
-    bytes               for each sub-block of Ns > 1: 512 places in its table, of ceil(log2(Ns)) bits each, the most
-                        significant bit first
-
-Source: https://github.com/janelia-flyem/dvid/blob/master/datatype/common/labels/compressed.go. A row of 8 voxels along
-x takes exactly as many bytes as a voxel takes bits, so every row can be read by itself.
-
-`check_block` reads bytes of any origin safely; all other kernels, here and in the modules beside, rely on its verdict.
-"""
+"""Reading DVID's compressed label blocks (their format: `dvid.kernels.labellayout`): decode, count, look up points."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -29,160 +8,255 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
-from dvid.kernels.words import load_u8, load_u16, load_u32, load_u64, ones, signed, turned
+from dvid.kernels.labellayout import (
+    ADDRESSES,
+    BLOCK,
+    HEAD_BYTES,
+    LABELS,
+    NOWHERE,
+    PLACES,
+    POINTS,
+    SUB,
+    SUB_VOXELS,
+    TRIPLE,
+    bits_for,
+    layout_of,
+    locate_subs,
+    row_first,
+    row_word,
+)
+from dvid.kernels.words import load_u8, load_u16, load_u32, load_u64, ones, signed, store_u64
 
-SUB = 8
-"""Voxels along each side of a sub-block."""
-SUB_VOXELS = SUB**3
-LARGEST_GRID = 128
-"""Sub-blocks along one axis: blocks have at most 1024 voxels there."""
-HEAD_BYTES = 16
-"""Up to the label list."""
-
-FINE, SHORT, GRID, NO_LABEL, LENGTH, CROWDED, PLACE, VALUE = range(8)
-"""What `check_block` finds: all is well; too short for what it says; grid out of range; no label; another length than
-it says; a sub-block of more than 512 labels; a table entry beyond the label list; a voxel beyond its table."""
-
-NOWHERE = -1
-"""The place of a voxel in a sub-block without data: its label is 0, whatever the list has."""
-
-_Bytes = NDArray[np.uint8]
 _Labels = NDArray[np.uint64]
 _Places = NDArray[np.int64]
-
-BLOCK = types.Array(types.uint8, 1, "C", readonly=True)
-ADDRESSES = types.Array(types.uintp, 1, "C", readonly=True)
-LABELS = types.Array(types.uint64, 1, "C", readonly=True)
-PLACES = types.Array(types.int64, 1, "C", readonly=True)
-POINTS = types.Array(types.int64, 2, "C", readonly=True)
-TRIPLE = types.UniTuple(types.intp, 3)
+_Bytes = NDArray[np.uint8]
 _COUNTS = types.Array(types.uint64, 1, "C")
 _FOUND = types.Array(types.int64, 1, "C")
 
-
-class Layout(NamedTuple):
-    """Where the parts of a checked block are."""
-
-    gz: int
-    gy: int
-    gx: int
-    labels: int
-    """Entries of the label list."""
-    numbers: int
-    """Address of the sub-blocks' label counts."""
-    tables: int
-    """Address of the first table."""
-    values: int
-    """Address of the first packed voxel."""
+_OWN_LABELS = np.empty(0, np.uint64)
+_OWN_STARTS = np.empty(0, np.int64)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def layout_of(block: int) -> Layout:
-    """Read the head of the checked block at an address."""
-    gx, gy, gz = load_u32(block), load_u32(block + 4), load_u32(block + 8)
-    count = load_u32(block + 12)
-    subs = gx * gy * gz
-    numbers = block + HEAD_BYTES + 8 * count
-    tables = numbers + 2 * subs
-    total = 0
-    if count > 1:
-        for i in range(subs):
-            total += load_u16(numbers + 2 * i)
-    return Layout(gz, gy, gx, count, numbers, tables, tables + 4 * total)
+def fill_rows(target: int, planes: int, rows: int, run: int, to_plane: int, to_row: int, label: np.uint64) -> None:
+    """Write one label into `planes` x `rows` x `run` voxels, with so many bytes from plane to plane and row to row."""
+    for z in range(planes):
+        for y in range(rows):
+            at = target + z * to_plane + y * to_row
+            for x in range(run):
+                store_u64(at + 8 * x, label)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def bits_for(labels: int) -> int:
-    """Bits of a voxel in a sub-block of so many labels."""
-    bits = 0
-    while labels > 1 << bits:
-        bits += 1
-    return bits
+def fill_sub(target: int, to_plane: int, to_row: int, label: np.uint64) -> None:
+    """Write one label into a whole sub-block."""
+    for z in range(SUB):
+        for y in range(SUB):
+            at = target + z * to_plane + y * to_row
+            for x in range(SUB):
+                store_u64(at + 8 * x, label)
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def load_table(tables: int, labels: int, list_address: int, table: _Labels) -> None:
+    """The labels that a sub-block's table points to."""
+    for i in range(labels):
+        table[i] = load_u64(list_address + 8 * load_u32(tables + 4 * i))
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def unpack_sub(values: int, bits: int, table: _Labels, target: int, to_plane: int, to_row: int) -> None:
+    """Write the voxels of a whole sub-block of more than one label."""
+    if bits == 1:
+        # Without a look-up the compiler works on several voxels at a time.
+        zero, change = table[0], table[0] ^ table[1]
+        for row in range(64):
+            byte = np.uint64(load_u8(values + row))
+            at = target + (row >> 3) * to_plane + (row & 7) * to_row
+            for x in range(8):
+                chosen = np.uint64(0) - ((byte >> np.uint64(7 - x)) & np.uint64(1))
+                store_u64(at + 8 * x, zero ^ (change & chosen))
+        return
+    mask = np.uint64((1 << bits) - 1)
+    for row in range(64):
+        word = row_word(values, row, bits)
+        at = target + (row >> 3) * to_plane + (row & 7) * to_row
+        store_u64(at, table[row_first(values, row, bits, word)])
+        for x in range(1, 8):
+            store_u64(at + 8 * x, table[signed((word >> np.uint64(bits * (7 - x))) & mask)])
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _unpack_part(
+    values: int,
+    bits: int,
+    table: _Labels,
+    part: tuple[int, int, int, int, int, int],
+    target: int,
+    to_plane: int,
+    to_row: int,
+) -> None:
+    """Write the voxels of a sub-block from (z0, y0, x0) up to (z1, y1, x1), the first of them at the target."""
+    z0, z1, y0, y1, x0, x1 = part
+    mask = np.uint64((1 << bits) - 1)
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            row = z * SUB + y
+            word = row_word(values, row, bits)
+            at = target + (z - z0) * to_plane + (y - y0) * to_row
+            for x in range(x0, x1):
+                if x == 0:
+                    place = row_first(values, row, bits, word)
+                else:
+                    place = signed((word >> np.uint64(bits * (7 - x))) & mask)
+                store_u64(at + 8 * (x - x0), table[place])
 
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
-def row_word(values: int, row: int, bits: int) -> np.uint64:
-    """The 8 bytes that end with a row of 8 voxels, the last voxel in the lowest bits.
+def _overlap(origin: int, extent: int, limit: int) -> tuple[int, int]:
+    """First and last + 1 voxel of something that begins at `origin`, counted from there, that lie below the limit.
 
-    They begin before the row where it is shorter, which is still inside the block, and never reach behind it.
+    The tests come first, so that no sum can overflow.
     """
-    return turned(load_u64(values + (row + 1) * bits - 8))  # type: ignore[no-any-return]
+    if origin >= limit or origin <= -extent:
+        return 0, 0
+    return max(-origin, 0), min(limit - origin, extent)
 
 
-@numba.njit(inline="always")  # type: ignore[untyped-decorator]
-def row_first(values: int, row: int, bits: int, word: np.uint64) -> int:
-    """The first voxel of a row; of 9 bits, all but one lie before the row's word."""
-    place: int = signed((word >> np.uint64(7 * bits)) & np.uint64((1 << bits) - 1))
-    if bits == 9:
-        place |= load_u8(values + row * 9) << 1
-    return place
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _decode(
+    block: int,
+    list_address: int,
+    oz: int,
+    oy: int,
+    ox: int,
+    box: int,
+    box_shape: tuple[int, int, int],
+    to_plane: int,
+    to_row: int,
+    table: _Labels,
+) -> None:
+    """Write what a block and a box share, with the labels from another list."""
+    at = layout_of(block)
+    z0, z1 = _overlap(oz, at.gz * SUB, box_shape[0])
+    y0, y1 = _overlap(oy, at.gy * SUB, box_shape[1])
+    x0, x1 = _overlap(ox, at.gx * SUB, box_shape[2])
+    if z0 >= z1 or y0 >= y1 or x0 >= x1:
+        return
+    if at.labels == 1:
+        target = box + (oz + z0) * to_plane + (oy + y0) * to_row + (ox + x0) * 8
+        fill_rows(target, z1 - z0, y1 - y0, x1 - x0, to_plane, to_row, load_u64(list_address))
+        return
+    number, tables, values = at.numbers, at.tables, at.values
+    for z in range(0, at.gz * SUB, SUB):
+        if z >= z1:
+            break
+        for y in range(0, at.gy * SUB, SUB):
+            inside = z + SUB > z0 and y + SUB > y0 and y < y1
+            for x in range(0, at.gx * SUB, SUB):
+                labels = load_u16(number)
+                bits = bits_for(labels)
+                if inside and x + SUB > x0 and x < x1:
+                    load_table(tables, labels, list_address, table)
+                    whole = z >= z0 and z + SUB <= z1 and y >= y0 and y + SUB <= y1 and x >= x0 and x + SUB <= x1
+                    only = table[0] if labels == 1 else np.uint64(0)
+                    if whole:
+                        target = box + (oz + z) * to_plane + (oy + y) * to_row + (ox + x) * 8
+                        if labels < 2:
+                            fill_sub(target, to_plane, to_row, only)
+                        else:
+                            unpack_sub(values, bits, table, target, to_plane, to_row)
+                    else:
+                        a, b = max(z0 - z, 0), min(z1 - z, SUB)
+                        c, d = max(y0 - y, 0), min(y1 - y, SUB)
+                        e, f = max(x0 - x, 0), min(x1 - x, SUB)
+                        target = box + (oz + z + a) * to_plane + (oy + y + c) * to_row + (ox + x + e) * 8
+                        if labels < 2:
+                            fill_rows(target, b - a, d - c, f - e, to_plane, to_row, only)
+                        else:
+                            _unpack_part(values, bits, table, (a, b, c, d, e, f), target, to_plane, to_row)
+                number += 2
+                tables += 4 * labels
+                values += bits * (SUB_VOXELS // 8)
 
 
-@numba.njit(types.UniTuple(types.int64, 2)(BLOCK), nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _check(data: _Bytes) -> tuple[int, int]:
-    """What is wrong, and the number that tells of it."""
-    block, size = signed(data.ctypes.data), len(data)
-    if size < HEAD_BYTES:
-        return SHORT, HEAD_BYTES
-    subs = 1
-    for axis in range(3):
-        along = load_u32(block + 4 * axis)
-        if not 1 <= along <= LARGEST_GRID:
-            return GRID, along
-        subs *= along
-    count = load_u32(block + 12)
-    if count == 0:
-        return NO_LABEL, 0
-    numbers = HEAD_BYTES + 8 * count
-    if count == 1:
-        return (FINE, 0) if size == numbers else (LENGTH, numbers)
-    tables = numbers + 2 * subs
-    if size < tables:
-        return SHORT, tables
-    total = packed = 0
-    for i in range(subs):
-        labels = load_u16(block + numbers + 2 * i)
-        if labels > SUB_VOXELS:
-            return CROWDED, labels
-        total += labels
-        packed += bits_for(labels) * (SUB_VOXELS // 8)
-    if size != tables + 4 * total + packed:
-        return LENGTH, tables + 4 * total + packed
-    for i in range(total):
-        place = load_u32(block + tables + 4 * i)
-        if place >= count:
-            return PLACE, place
-    values = block + tables + 4 * total
-    for i in range(subs):
-        labels = load_u16(block + numbers + 2 * i)
-        bits = bits_for(labels)
-        if 0 < labels < 1 << bits:
-            largest = np.uint64(0)
-            mask = np.uint64((1 << bits) - 1)
-            for row in range(64):
-                word = row_word(values, row, bits)
-                largest = max(largest, np.uint64(row_first(values, row, bits, word)))
-                for x in range(1, 8):
-                    largest = max(largest, (word >> np.uint64(bits * (7 - x))) & mask)
-            if largest >= np.uint64(labels):
-                return VALUE, signed(largest)
-        values += bits * (SUB_VOXELS // 8)
-    return FINE, 0
+@numba.njit(  # type: ignore[untyped-decorator]
+    types.intp(ADDRESSES, LABELS, PLACES, POINTS, TRIPLE, types.uintp, TRIPLE, types.intp, types.intp),
+    nogil=True,
+    cache=True,
+)
+def _decode_blocks(
+    addresses: NDArray[np.uint64],
+    labels: _Labels,
+    starts: _Places,
+    origins_zyx: _Places,
+    shape_zyx: tuple[int, int, int],
+    box_address: int,
+    box_shape: tuple[int, int, int],
+    to_plane: int,
+    to_row: int,
+) -> int:
+    table = np.empty(SUB_VOXELS, np.uint64)
+    box = signed(box_address)
+    for i in range(len(addresses)):
+        oz, oy, ox = origins_zyx[i]
+        block = signed(addresses[i])
+        if block == 0:
+            z0, z1 = _overlap(oz, shape_zyx[0], box_shape[0])
+            y0, y1 = _overlap(oy, shape_zyx[1], box_shape[1])
+            x0, x1 = _overlap(ox, shape_zyx[2], box_shape[2])
+            if z0 < z1 and y0 < y1 and x0 < x1:
+                target = box + (oz + z0) * to_plane + (oy + y0) * to_row + (ox + x0) * 8
+                fill_rows(target, z1 - z0, y1 - y0, x1 - x0, to_plane, to_row, np.uint64(0))
+            continue
+        list_address = block + HEAD_BYTES
+        if len(starts):
+            if starts[i] < 0 or starts[i] + load_u32(block + 12) > min(starts[i + 1], len(labels)):
+                return i
+            list_address = signed(labels.ctypes.data) + 8 * starts[i]
+        _decode(block, list_address, oz, oy, ox, box, box_shape, to_plane, to_row, table)
+    return -1
 
 
-def check_block(block: _Bytes) -> tuple[int, int]:
-    """Whether bytes of any origin are a label block that every other kernel can read without further checks.
+def decode_blocks(
+    addresses: NDArray[np.uint64],
+    origins_zyx: NDArray[np.int64],
+    block_shape_zyx: tuple[int, int, int],
+    box_address: int,
+    box_shape_zyx: tuple[int, int, int],
+    labels: _Labels | None = None,
+    label_starts: _Places | None = None,
+    strides: tuple[int, int] | None = None,
+) -> None:
+    """Write the parts of checked blocks that lie in a box into it, in one call without the interpreter's lock.
 
     Args:
-        block: (bytes,) uint8, C-contiguous.
+        addresses: (n,) where each block begins in memory (`dvid.kernels.buffers.addresses`); 0 for absent ones,
+            which are written as zeros.
+        origins_zyx: (n, 3) int64: first voxel of each block, relative to the box's first voxel.
+        block_shape_zyx: voxels of the absent blocks; the others know theirs.
+        box_address: where the box begins in memory: uint64 voxels that are the caller's to write.
+        box_shape_zyx: voxels of the box. What no block covers is left as it was.
+        labels: label lists to write instead of the blocks' own, one behind the other, each in the order of its block's.
+        label_starts: (n + 1,) int64: where the list of each block begins in `labels`, and the last one ends.
+        strides: bytes from plane to plane and from row to row of the box; None where it is C-contiguous.
 
-    Returns:
-        FINE and 0, or what is wrong and the number that tells of it: the length that is needed (SHORT, LENGTH), the
-        sub-blocks along an axis (GRID), the labels of a sub-block (CROWDED), the place in the label list (PLACE) or
-        in a table (VALUE).
+    Raises:
+        BadRequest: the arrays do not fit each other, or a list is shorter than its block's.
     """
-    wrong, number = _check(block)
-    return int(wrong), int(number)
+    count = len(addresses)
+    if labels is None or label_starts is None:
+        labels, label_starts = _OWN_LABELS, _OWN_STARTS
+    elif len(label_starts) != count + 1:
+        raise BadRequest(f"{len(label_starts)} starts of label lists given, expected {count + 1}")
+    if origins_zyx.shape != (count, 3):
+        raise BadRequest(f"origins have the shape {origins_zyx.shape}, expected {(count, 3)}")
+    to_plane, to_row = strides or (box_shape_zyx[1] * box_shape_zyx[2] * 8, box_shape_zyx[2] * 8)
+    wrong = _decode_blocks(
+        addresses, labels, label_starts, origins_zyx, block_shape_zyx, box_address, box_shape_zyx, to_plane, to_row
+    )
+    if wrong >= 0:
+        raise BadRequest(f"the label list given for block {wrong} of {count} is shorter than the block's own")
 
 
 # ---- count, points ------------------------------------------------------------------------------
@@ -238,18 +312,6 @@ def count_labels(block: _Bytes) -> _Labels:
     counts = np.zeros(int(block[12:16].view(np.uint32)[0]), np.uint64)
     _count(block, counts)
     return counts
-
-
-@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def locate_subs(at: Layout, tables: _Places, values: _Places) -> None:
-    """Fill in the addresses of each sub-block's table and packed voxels, for a block of more than one label."""
-    table, value = at.tables, at.values
-    for i in range(at.gz * at.gy * at.gx):
-        tables[i] = table
-        values[i] = value
-        labels = load_u16(at.numbers + 2 * i)
-        table += 4 * labels
-        value += bits_for(labels) * (SUB_VOXELS // 8)
 
 
 @numba.njit(types.int64(BLOCK, POINTS, _FOUND), nogil=True, cache=True)  # type: ignore[untyped-decorator]

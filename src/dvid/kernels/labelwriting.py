@@ -1,4 +1,4 @@
-"""Writing DVID's compressed label blocks (their format: `dvid.kernels.labelblocks`), sub-block by sub-block."""
+"""Writing DVID's compressed label blocks (their format: `dvid.kernels.labellayout`), sub-block by sub-block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
-from dvid.kernels.labelblocks import HEAD_BYTES, LARGEST_GRID, POINTS, SUB, SUB_VOXELS, TRIPLE, bits_for
+from dvid.kernels.labellayout import HEAD_BYTES, LARGEST_GRID, POINTS, SUB, SUB_VOXELS, TRIPLE, bits_for
 from dvid.kernels.native import copy_bytes
 from dvid.kernels.words import load_u64, signed, store_u8, store_u32, store_u64, turned
 

@@ -15,7 +15,7 @@ def warm() -> None:
         checksums,
         indexrows,
         labelblocks,
-        labeldecoding,
+        labellayout,
         labelwriting,
         sealing,
         spans,
