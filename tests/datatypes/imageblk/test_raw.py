@@ -230,14 +230,14 @@ def test_each_write_is_an_event_with_a_mutation_id_of_its_own(image):
 
 
 def test_a_write_to_a_branch_that_moves_on_while_it_arrives_is_refused(image, monkeypatch):
-    planes_of = raw._planes
+    planes_of = raw.sent_planes
 
     def slow(*arguments):
         image.commit(image.node)
         image.child(image.node)
         return planes_of(*arguments)
 
-    monkeypatch.setattr(raw, "_planes", slow)
+    monkeypatch.setattr(raw, "sent_planes", slow)
     reply = image.ask("POST", "raw/0_1_2/16_16_16/0_0_0", bytes(4096), node=f"{image.node}:master")
     assert reply.status_code == 409
     assert "send it again" in reply.text

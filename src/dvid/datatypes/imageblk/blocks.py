@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from dvid.datatypes.boxes import plain_body, requested_box, within
 from dvid.datatypes.imageblk.layout import layout_of
-from dvid.datatypes.imageblk.raw import WHOLE_BYTES, plain_body, put_draft, requested_box, within
+from dvid.datatypes.imageblk.raw import WHOLE_BYTES, put_draft
 from dvid.datatypes.imageblk.streams import (
     Groups,
     groups_of,

@@ -10,7 +10,8 @@ from dvid.codecs.images import encode_image, parse_format
 from dvid.datatypes.imageblk import operations as ops
 from dvid.datatypes.imageblk.blocks import get_blocks, get_specificblocks, get_subvolblocks, post_blocks
 from dvid.datatypes.imageblk.raw import MAX_IMAGE_BYTES, get_isotropic, get_raw, post_raw, refuse_isotropic
-from dvid.datatypes.imageblk.slices import ObliquePlane, oblique_image, parse_dims
+from dvid.datatypes.imageblk.slices import ObliquePlane, oblique_image
+from dvid.datatypes.planes import parse_dims
 from dvid.datatypes.voxels import set_extents
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, Box, Xyz, reverse3

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.codecs.images import encode_jpeg_block
+from dvid.datatypes.boxes import Planes
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
 from dvid.datatypes.imageblk.memory import wrote
 from dvid.datatypes.imageblk.reading import CODES, block_origins, read_bytes
@@ -27,9 +28,6 @@ _Bytes = NDArray[np.uint8]
 
 Sealed = tuple[bytes, Buffer]
 """A stored key and its value."""
-
-Planes = Callable[[int], Buffer]
-"""Gives the bytes of the next so many planes (z) of a box; what it gave before is not valid any longer."""
 
 Encoder = Callable[[memoryview], tuple[Buffer, Format]]
 
