@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dvid.errors import BadRequest, CorruptValue, NotFound
+from dvid.errors import BadRequest, CorruptValue
 from dvid.labels.tables import LIMITS
 from dvid.versions.view import Edit, View
 
@@ -99,9 +99,9 @@ def known_largest(view: View) -> int:
     """The largest label of this version.
 
     Raises:
-        NotFound: there is none.
+        BadRequest: there is none (400, as in the reference server).
     """
     largest = largest_label(view)
     if largest is None:
-        raise NotFound("there is no largest label: no label was stored at this version or before it")
+        raise BadRequest("there is no largest label: no label was stored at this version or before it")
     return largest

@@ -13,6 +13,7 @@ from dvid.errors import BadRequest
 from dvid.labels.numbering import LARGEST
 from dvid.labels.tables import Labels
 from dvid.routes import Argument, Call, flag
+from dvid.versions.view import View
 
 _LABEL = re.compile(r"\d{1,20}", re.ASCII)
 _numbers = msgspec.json.Decoder(list[int]).decode
@@ -62,6 +63,18 @@ def checked_body(call: Call, digest: str) -> bytes:
 def label_array(labels: list[int]) -> Labels:
     """Labels as an array."""
     return np.array(labels, np.uint64)
+
+
+def need_index(view: View) -> None:
+    """Refuse a request that needs to know where labels are.
+
+    Raises:
+        BadRequest: the instance keeps no index.
+    """
+    if not view.instance.settings["IndexedLabels"]:
+        raise BadRequest(
+            f"instance {view.instance.name!r} keeps no index of its labels: it was made with IndexedLabels=false"
+        )
 
 
 LABEL = Argument("label", "A body, or with supervoxels=true a supervoxel.", label, example="12345")

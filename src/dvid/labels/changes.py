@@ -1,0 +1,93 @@
+"""Who changed bodies: what the mutation log says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from dvid.codecs.labelindex import Stamp
+from dvid.labels.bodies import Bodies, existing
+from dvid.labels.tables import BODIES, Labels, label_keys
+from dvid.versions import layout
+from dvid.versions.view import Edit, View
+
+GROUPINGS: Final = (
+    "merge-complete",
+    "cleave-complete",
+    "renumber-complete",
+    "split-supervoxel-complete",
+    "split-complete",
+)
+"""Actions of the log that people do to bodies, as `mutations` lists them. The others tell of data that came in."""
+
+POSTED_INDEX: Final = "post-index"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The last change of a body."""
+
+    mutation: int
+    stamp: Stamp
+    """Empty where only voxels were written."""
+
+
+class Changes:
+    """The last changes of bodies, as one view shows them."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._events: dict[tuple[int, int], list[dict[str, Any]]] = {}
+
+    def last(self, label: int) -> Change:
+        """The last change of a body.
+
+        Raises:
+            NotFound: there is no such body.
+        """
+        row = existing(self._view, label)
+        return self.of(np.array([label], np.uint64), np.array([row]))[0]
+
+    def of(self, labels: Labels, rows: Bodies) -> list[Change]:
+        """The last changes of bodies that there are, with their rows."""
+        keys, _ = self._view.stored(BODIES, label_keys(labels))
+        mutations = rows["mutation"].tolist()
+        return [
+            self._change(label, layout.version_of(key), mutation)
+            for label, key, mutation in zip(labels.tolist(), keys, mutations, strict=True)
+        ]
+
+    def _change(self, label: int, version: int, mutation: int) -> Change:
+        for event in self._of_mutation(version, mutation):
+            if event["Action"] in GROUPINGS:
+                return Change(mutation, Stamp(event["Timestamp"], event.get("User", ""), event.get("App", "")))
+            if event["Action"] == POSTED_INDEX and label in event["Labels"]:
+                stamp = Stamp(event["LastModTime"], event["LastModUser"], event["LastModApp"])
+                return Change(event["LastMutID"] or mutation, stamp)
+        return Change(mutation, Stamp())
+
+    def _of_mutation(self, version: int, mutation: int) -> list[dict[str, Any]]:
+        at = (version, mutation)
+        if at not in self._events:
+            events = self._view.events_of(version, mutation)
+            for event in events:
+                if event["Action"] == POSTED_INDEX:
+                    event["Labels"] = frozenset(event["Labels"])
+            self._events[at] = events
+        return self._events[at]
+
+
+def log_index(edit: Edit, labels: list[int], last_mutid: int, stamp: Stamp) -> int:
+    """Log that indices of bodies were posted, with what these say of their last change; the mutation id."""
+    return edit.log(
+        POSTED_INDEX,
+        {
+            "Labels": labels,
+            "LastMutID": last_mutid,
+            "LastModTime": stamp.time,
+            "LastModUser": stamp.user,
+            "LastModApp": stamp.app,
+        },
+    )
