@@ -143,3 +143,18 @@ def test_gzip_data_that_grow_beyond_any_block_of_the_shape_are_refused():
 def test_a_block_that_has_another_label_in_each_voxel_has_the_largest_size():
     data = labelblocks.encode(np.arange(16 * 8 * 8, dtype=np.uint64).reshape(16, 8, 8))
     assert len(data) == labelblocks.largest_bytes((16, 8, 8))
+
+
+def test_a_split_tells_how_many_voxels_went_where():
+    block = labelblocks.trusted(labelblocks.encode(np.repeat(np.uint64([4, 5]), 256).reshape(8, 8, 8)))
+    done = labelblocks.split(block, np.array([(1, 0, 0, 3), (0, 0, 7, 8)], np.int32), 5, 50, 51)
+    assert (done.split, done.remain, done.outside) == (8, 248, 3)
+    counts = labelblocks.count(labelblocks.checked(done.block)).tolist()
+    found = labelblocks.labels_of(labelblocks.checked(done.block)).tolist()
+    assert dict(zip(found, counts, strict=True)) == {4: 256, 50: 8, 51: 248}
+
+
+def test_eight_blocks_make_one_of_half_the_resolution():
+    children = [labelblocks.trusted(labelblocks.solid(label, (8, 8, 8))) for label in range(7)]
+    made = labelblocks.decode(labelblocks.checked(labelblocks.downres([*children, None], (8, 8, 8))))
+    assert made[::4, ::4, ::4].ravel().tolist() == [0, 1, 2, 3, 4, 5, 6, 0]

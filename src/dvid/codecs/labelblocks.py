@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from isal import isal_zlib
@@ -21,6 +22,7 @@ from dvid.geometry import Zyx
 from dvid.kernels import labellayout as layout
 from dvid.kernels.buffers import addresses
 from dvid.kernels.labelblocks import count_labels, decode_blocks, find_points
+from dvid.kernels.labelediting import downres_blocks, split_block
 from dvid.kernels.labellayout import SUB
 from dvid.kernels.labelwriting import encode_blocks as _encode_blocks
 
@@ -321,3 +323,53 @@ def find(block: Block, points_zyx: NDArray[np.int64]) -> NDArray[np.int64]:
         BadRequest: a point lies outside the block.
     """
     return find_points(block, points_zyx)
+
+
+# ---- blocks out of blocks -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A block in which a supervoxel was split."""
+
+    block: bytes
+    """Serialized."""
+    split: int
+    """Voxels that have the split label now."""
+    remain: int
+    """Voxels that have the remain label now."""
+    outside: int
+    """Voxels of the runs that are not of the supervoxel: they are what they were."""
+
+
+def split(block: Block, runs: NDArray[np.int32], supervoxel: int, split_label: int, remain_label: int) -> Split:
+    """Give the voxels of a supervoxel new labels: one inside runs, another outside.
+
+    Args:
+        block: a block.
+        runs: (n, 4) int32: x, y, z, counted from the block's first voxel, and length, as `cut_runs` makes them
+            (`dvid.kernels.runs`); in any order, they may overlap.
+        supervoxel: the label to be replaced.
+        split_label: for its voxels in the runs.
+        remain_label: for its other voxels.
+
+    Raises:
+        BadRequest: a run is empty or reaches out of the block.
+    """
+    made, (split_voxels, remain_voxels, outside) = split_block(block, runs, supervoxel, split_label, remain_label)
+    return Split(made.tobytes(), split_voxels, remain_voxels, outside)
+
+
+def downres(children: Sequence[Block | None], block_shape_zyx: Zyx) -> bytes:
+    """Make the block of half the resolution: each voxel is the most frequent label of 2 x 2 x 2.
+
+    Label 0 does not count unless there is nothing else; of equally frequent labels the lowest is taken.
+
+    Args:
+        children: 8 blocks: (0, 0, 0), (0, 0, 1), (0, 1, 0)... in z, y, x; None for absent ones, which are zeros.
+        block_shape_zyx: voxels of each block, also of the one that is made.
+
+    Raises:
+        BadRequest: there are not 8 children, one has another shape, or blocks cannot have that shape.
+    """
+    return downres_blocks(children, block_shape_zyx).tobytes()

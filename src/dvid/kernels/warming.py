@@ -15,6 +15,7 @@ def warm() -> None:
         checksums,
         indexrows,
         labelblocks,
+        labelediting,
         labellayout,
         labelwriting,
         sealing,

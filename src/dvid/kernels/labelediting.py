@@ -1,0 +1,291 @@
+"""Making compressed label blocks (their format: `dvid.kernels.labellayout`) out of others: splits, lower resolutions.
+
+A sub-block at a time is unpacked, changed and written, so that a block needs no more memory than its serialization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from dvid.errors import BadRequest
+from dvid.kernels.buffers import addresses
+from dvid.kernels.labelblocks import fill_sub, load_table, unpack_sub
+from dvid.kernels.labellayout import (
+    ADDRESSES,
+    BLOCK,
+    HEAD_BYTES,
+    LARGEST_GRID,
+    SUB,
+    SUB_VOXELS,
+    TRIPLE,
+    Layout,
+    bits_for,
+    layout_of,
+    locate_subs,
+)
+from dvid.kernels.labelwriting import (
+    HASH_MULTIPLIER,
+    append_solid,
+    append_sub,
+    finished,
+    lacks_room,
+    new_writer,
+    with_room,
+)
+from dvid.kernels.words import load_u16, load_u64, ones, signed
+
+_Bytes = NDArray[np.uint8]
+_Labels = NDArray[np.uint64]
+_Places = NDArray[np.int64]
+_Runs = NDArray[np.int32]
+
+_OUT = types.Array(types.uint8, 1, "C")
+_RUNS = types.Array(types.int32, 2, "C", readonly=True)
+_FOUND = types.Array(types.int64, 1, "C")
+_ROW_BYTES = SUB * 8
+_PLANE_BYTES = SUB * _ROW_BYTES
+_HALF = SUB // 2
+
+SPLIT, REMAIN, OUTSIDE = range(3)
+"""Which voxels `split_block` counts."""
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _load(
+    block: int, listed: int, number: int, tables: int, values: int, table: _Labels, sub: _Labels
+) -> tuple[bool, np.uint64]:
+    """Unpack a sub-block of a block of `listed` labels, unless it has one label for sure: whether, and which one."""
+    if listed == 1:
+        return True, load_u64(block + HEAD_BYTES)
+    labels = load_u16(number)
+    load_table(tables, labels, block + HEAD_BYTES, table)
+    if labels < 2:
+        return True, table[0] if labels else np.uint64(0)
+    unpack_sub(values, bits_for(labels), table, signed(sub.ctypes.data), _PLANE_BYTES, _ROW_BYTES)
+    return False, np.uint64(0)
+
+
+# ---- split --------------------------------------------------------------------------------------
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _mark(runs: _Runs, at: Layout, marks: _Bytes) -> int:
+    """Set the bits of the runs' voxels, x fastest and the lowest bit first; the first run outside the block, or -1."""
+    for i in range(len(runs)):
+        x, y, z = np.int64(runs[i, 0]), np.int64(runs[i, 1]), np.int64(runs[i, 2])
+        stop = x + runs[i, 3]
+        if not (0 <= x < stop <= at.gx * SUB and 0 <= y < at.gy * SUB and 0 <= z < at.gz * SUB):
+            return i
+        row = (z * at.gy * SUB + y) * at.gx
+        while x < stop:
+            last = min(stop, (x | 7) + 1)
+            marks[row + (x >> 3)] |= np.uint8(((1 << (last - x)) - 1) << (x & 7))
+            x = last
+    return -1
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    _OUT(BLOCK, _RUNS, types.uint64, types.uint64, types.uint64, types.int64, _FOUND), nogil=True, cache=True
+)
+def _split(
+    data: _Bytes, runs: _Runs, supervoxel: int, split: int, remain: int, multiplier: int, counts: _Places
+) -> _Bytes:
+    """The counts begin with the first run outside the block, or -1."""
+    block = signed(data.ctypes.data)
+    at = layout_of(block)
+    marks = np.zeros(at.gz * SUB * at.gy * SUB * at.gx, np.uint8)
+    counts[0] = _mark(runs, at, marks)
+    if counts[0] >= 0:
+        return np.empty(0, np.uint8)
+    writer = new_writer(at.gz * at.gy * at.gx, multiplier)
+    codes = np.empty(SUB_VOXELS, np.uint16)
+    table, sub, own = np.empty(SUB_VOXELS, np.uint64), np.empty(SUB_VOXELS, np.uint64), np.empty(SUB_VOXELS, np.uint64)
+    number, tables, values = at.numbers, at.tables, at.values
+    for z in range(0, at.gz * SUB, SUB):
+        for y in range(0, at.gy * SUB, SUB):
+            for x in range(at.gx):
+                if lacks_room(writer):
+                    writer = with_room(writer)
+                solid, label = _load(block, at.labels, number, tables, values, table, sub)
+                if at.labels > 1:
+                    labels = load_u16(number)
+                    number += 2
+                    tables += 4 * labels
+                    values += bits_for(labels) * (SUB_VOXELS // 8)
+                marked = 0
+                for row in range(SUB * SUB):
+                    marked += ones(marks[((z + (row >> 3)) * at.gy * SUB + y + (row & 7)) * at.gx + x])
+                if solid and label != supervoxel:
+                    counts[1 + OUTSIDE] += marked
+                    append_solid(writer, label)
+                    continue
+                if solid and (marked == 0 or marked == SUB_VOXELS):
+                    counts[1 + SPLIT] += marked
+                    counts[1 + REMAIN] += SUB_VOXELS - marked
+                    append_solid(writer, split if marked else remain)
+                    continue
+                if solid:
+                    fill_sub(signed(sub.ctypes.data), _PLANE_BYTES, _ROW_BYTES, label)
+                for row in range(SUB * SUB):
+                    bits = marks[((z + (row >> 3)) * at.gy * SUB + y + (row & 7)) * at.gx + x]
+                    for i in range(SUB):
+                        voxel = row * SUB + i
+                        chosen = (bits >> i) & 1
+                        if sub[voxel] != supervoxel:
+                            counts[1 + OUTSIDE] += chosen
+                        elif chosen:
+                            counts[1 + SPLIT] += 1
+                            sub[voxel] = split
+                        else:
+                            counts[1 + REMAIN] += 1
+                            sub[voxel] = remain
+                append_sub(writer, sub, codes, own)
+    made: _Bytes = finished(writer, at.gz, at.gy, at.gx)
+    return made
+
+
+def split_block(
+    block: _Bytes, runs: _Runs, supervoxel: int, split_label: int, remain_label: int
+) -> tuple[_Bytes, tuple[int, int, int]]:
+    """Give the voxels of a supervoxel in a checked block new labels: one inside runs, another outside.
+
+    Args:
+        block: (bytes,) uint8.
+        runs: (n, 4) int32: x, y, z, counted from the block's first voxel, and length; in any order, they may overlap.
+        supervoxel: the label to be replaced.
+        split_label: for its voxels in the runs.
+        remain_label: for its other voxels.
+
+    Returns:
+        The serialized block, and how many voxels got the split label and the remain label, and how many voxels of the
+        runs are not of the supervoxel (they stay as they are).
+
+    Raises:
+        BadRequest: a run is empty or reaches out of the block.
+    """
+    if runs.ndim != 2 or runs.shape[1] != 4:
+        raise BadRequest(f"runs have the shape {runs.shape}, expected (n, 4)")
+    counts = np.zeros(4, np.int64)
+    made = _split(
+        block,
+        np.ascontiguousarray(runs, np.int32),
+        supervoxel,
+        split_label,
+        remain_label,
+        HASH_MULTIPLIER,
+        counts,
+    )
+    wrong, split, remain, outside = counts.tolist()
+    if wrong >= 0:
+        raise BadRequest(f"the run {runs[wrong].tolist()} (x, y, z, length) does not lie in its block")
+    return made, (split, remain, outside)
+
+
+# ---- lower resolutions --------------------------------------------------------------------------
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _winner(cell: _Labels) -> np.uint64:
+    """The most frequent of 8 labels without counting 0, of equally frequent ones the lowest; 0 if all are 0."""
+    best, votes = np.uint64(0), 0
+    for i in range(8):
+        label = cell[i]
+        if label == 0 or label == best:
+            continue
+        found = 0
+        for j in range(8):
+            found += signed(cell[j] == label)
+        if found > votes or (found == votes and label < best):
+            best, votes = label, found
+    return best
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _halve(fine: _Labels, cell: _Labels, target: _Labels, first: int) -> None:
+    """Reduce a sub-block to an eighth of another one that begins at `first`."""
+    for z in range(_HALF):
+        for y in range(_HALF):
+            for x in range(_HALF):
+                at = 2 * ((z * SUB + y) * SUB + x)
+                label = fine[at]
+                change = np.uint64(0)
+                for i in range(8):
+                    cell[i] = fine[at + ((i >> 2) * SUB + ((i >> 1) & 1)) * SUB + (i & 1)]
+                    change |= cell[i] ^ label
+                target[first + (z * SUB + y) * SUB + x] = label if change == 0 else _winner(cell)
+
+
+@numba.njit(_OUT(ADDRESSES, TRIPLE, types.int64), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _downres(children: NDArray[np.uint64], grid_zyx: tuple[int, int, int], multiplier: int) -> _Bytes:
+    gz, gy, gx = grid_zyx
+    subs = gz * gy * gx
+    tables, values = np.empty((8, subs), np.int64), np.empty((8, subs), np.int64)
+    numbers, listed = np.empty(8, np.int64), np.empty(8, np.int64)
+    for octant in range(8):
+        if children[octant]:
+            at = layout_of(signed(children[octant]))
+            numbers[octant], listed[octant] = at.numbers, at.labels
+            if at.labels > 1:
+                locate_subs(at, tables[octant], values[octant])
+    writer = new_writer(subs, multiplier)
+    codes = np.empty(SUB_VOXELS, np.uint16)
+    table, sub, own = np.empty(SUB_VOXELS, np.uint64), np.empty(SUB_VOXELS, np.uint64), np.empty(SUB_VOXELS, np.uint64)
+    fine, cell = np.empty(SUB_VOXELS, np.uint64), np.empty(8, np.uint64)
+    for coarse in range(subs):
+        z, y, x = coarse // (gy * gx), coarse // gx % gy, coarse % gx
+        for part in range(8):
+            cz, cy, cx = 2 * z + (part >> 2), 2 * y + ((part >> 1) & 1), 2 * x + (part & 1)
+            octant = (cz // gz) * 4 + (cy // gy) * 2 + cx // gx
+            block = signed(children[octant])
+            first = (((part >> 2) * SUB + ((part >> 1) & 1)) * SUB + (part & 1)) * _HALF
+            solid, label = True, np.uint64(0)
+            if block:
+                i = ((cz % gz) * gy + cy % gy) * gx + cx % gx
+                number = numbers[octant] + 2 * i
+                solid, label = _load(block, listed[octant], number, tables[octant, i], values[octant, i], table, fine)
+            if solid:
+                for row in range(_HALF * _HALF):
+                    for i in range(_HALF):
+                        sub[first + ((row >> 2) * SUB + (row & 3)) * SUB + i] = label
+            else:
+                _halve(fine, cell, sub, first)
+        if lacks_room(writer):
+            writer = with_room(writer)
+        append_sub(writer, sub, codes, own)
+    made: _Bytes = finished(writer, gz, gy, gx)
+    return made
+
+
+def downres_blocks(children: Sequence[_Bytes | None], block_shape_zyx: tuple[int, int, int]) -> _Bytes:
+    """Make the block of half the resolution: each voxel is the most frequent label of 2 x 2 x 2.
+
+    Label 0 does not count unless there is nothing else; of equally frequent labels the lowest is taken, as the
+    reference server does (https://github.com/janelia-flyem/dvid/blob/master/datatype/common/labels/compressed.go).
+
+    Args:
+        children: 8 checked blocks: (0, 0, 0), (0, 0, 1), (0, 1, 0)... in z, y, x; None for absent ones, which are zeros.
+        block_shape_zyx: voxels of each block, also of the one that is made.
+
+    Returns:
+        The serialized block.
+
+    Raises:
+        BadRequest: there are not 8 children, one has another shape, or blocks cannot have that shape.
+    """
+    if len(children) != 8:
+        raise BadRequest(f"{len(children)} blocks given for one of half the resolution, expected 8")
+    if any(side % SUB or not 0 < side <= SUB * LARGEST_GRID for side in block_shape_zyx):
+        raise BadRequest(f"label blocks of {block_shape_zyx} voxels: each side must be a multiple of 8 up to 1024")
+    grid_zyx = (block_shape_zyx[0] // SUB, block_shape_zyx[1] // SUB, block_shape_zyx[2] // SUB)
+    head = np.array(grid_zyx[::-1], np.uint32).tobytes()
+    for octant, child in enumerate(children):
+        if child is not None and child[: len(head)].tobytes() != head:
+            raise BadRequest(f"block {octant} of 8 has another shape than {block_shape_zyx} (z, y, x)")
+    found = addresses([None if child is None else child.data for child in children])
+    made: _Bytes = _downres(found, grid_zyx, HASH_MULTIPLIER)
+    return made
