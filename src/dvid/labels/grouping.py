@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
-from dvid.labels.bodies import body, members, put_body
+from dvid.labels.bodies import bodies, body, members
 from dvid.labels.index import sizes_of
-from dvid.labels.mapping import put_mapping
+from dvid.labels.mapping import body_of
+from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, listing, regroup
 from dvid.labels.numbering import LARGEST, new_labels, saw_label
-from dvid.labels.tables import BODIES, MEMBERS, Labels, label_key, member_keys
-from dvid.versions.view import Edit
-
-_NONE = np.empty(0, np.uint64)
+from dvid.labels.tables import MEMBERS, Labels, label_key, member_keys
+from dvid.versions.view import Edit, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,41 +27,7 @@ class Cleaved:
     mutation: int
 
 
-def _checked(label: int) -> int:
-    if not 1 <= label <= LARGEST:
-        raise BadRequest(f"a label from 1 to {LARGEST} was expected, not {label}")
-    return label
-
-
-def check_labels(labels: list[int], what: str) -> list[int]:
-    """Labels from outside, if they are some, and different.
-
-    Raises:
-        BadRequest: a number is no label, or comes twice.
-    """
-    for label in labels:
-        _checked(label)
-    if len(set(labels)) != len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise BadRequest(f"{what}: the label {twice} comes twice")
-    return labels
-
-
-def join(edit: Edit, target: int, supervoxels: Labels) -> bool:
-    """Make supervoxels members of a body, and map them to it; True if its own is one of them."""
-    put_mapping(edit, supervoxels, target)
-    for key in member_keys(target, supervoxels[supervoxels != target]):
-        edit.put(MEMBERS, key, b"")
-    return bool((supervoxels == target).any())
-
-
-def leave(edit: Edit, source: int, supervoxels: Labels) -> None:
-    """Remove supervoxels from the members of a body; what they are mapped to stays."""
-    for key in member_keys(source, supervoxels[supervoxels != source]):
-        edit.delete(MEMBERS, key)
-
-
-def merge(edit: Edit, target: int, merged: list[int]) -> int:
+def merge(edit: Edit, target: int, merged: Sequence[int]) -> int:
     """Merge bodies into another; the mutation id.
 
     The time depends on the supervoxels of the bodies that are merged, not on those of the target.
@@ -68,90 +35,165 @@ def merge(edit: Edit, target: int, merged: list[int]) -> int:
     Raises:
         BadRequest: one of them does not exist, comes twice, or there is nothing to merge.
     """
-    check_labels([target, *merged], "merge")
     if not merged:
         raise BadRequest("merge: at least two labels are needed, [target, label, ...]")
-    into = body(edit, target)
-    if into is None:
-        raise BadRequest(f"merge: there is no body {target} to merge into")
-    voxels, own, moved = int(into["voxels"]), bool(into["own"]), [_NONE]
-    for label in merged:
-        row = body(edit, label)
-        if row is None:
-            raise BadRequest(f"merge: there is no body {label} at this version")
-        supervoxels = members(edit, label, bool(row["own"]))
-        leave(edit, label, supervoxels)
-        edit.delete(BODIES, label_key(label))
-        voxels += int(row["voxels"])
-        moved.append(supervoxels)
-    own |= join(edit, target, np.concatenate(moved))
-    mutation = edit.log("merge-complete", {"Target": target, "Labels": merged})
-    put_body(edit, target, voxels, mutation, own=own)
+    labels = [target, *merged]
+    check_labels(labels, "merge")
+    rows = bodies(edit, np.array(labels, np.uint64))
+    absent = np.flatnonzero(rows["voxels"] == 0)
+    if len(absent):
+        raise BadRequest(f"merge: there is no body {labels[absent[0]]} at this version")
+    lists = [members(edit, label, bool(row["own"])) for label, row in zip(merged, rows[1:], strict=True)]
+    sizes: list[int] = rows["voxels"][1:].tolist()
+    event = {"Target": target, "Labels": list(merged), **listing(edit, merged, lists, sizes)}
+    mutation = edit.log(MERGE, event)
+    moves = [
+        Move(label, target, supervoxels, size, ends=True, founds=False)
+        for label, supervoxels, size in zip(merged, lists, sizes, strict=True)
+    ]
+    regroup(edit, moves, mutation)
     return mutation
 
 
-def cleave(edit: Edit, label: int, supervoxels: list[int]) -> Cleaved:
+def cleave(edit: Edit, label: int, supervoxels: Sequence[int]) -> Cleaved:
     """Take supervoxels out of a body and make a body of them.
+
+    The time depends on these supervoxels, not on the others of the body.
 
     Raises:
         BadRequest: there is no such body, one of the supervoxels is not in it, or nothing would be left of it.
     """
-    check_labels(supervoxels, "cleave")
     if not supervoxels:
         raise BadRequest("cleave: a list of supervoxels was expected, not an empty one")
+    check_labels([label], "cleave")
+    check_labels(supervoxels, "cleave")
     row = body(edit, label)
     if row is None:
         raise BadRequest(f"cleave: there is no body {label} at this version")
-    chosen = np.array(supervoxels, np.uint64)
-    others = chosen[chosen != label]
-    held = [payload for batch in edit.get_batches(MEMBERS, member_keys(label, others)) for payload in batch.formats]
-    foreign = others[np.array(held, np.int64) == 0]
     own = bool(row["own"])
-    if len(foreign) or (len(others) < len(chosen) and not own):
-        wrong = int(foreign[0]) if len(foreign) else label
-        raise BadRequest(f"cleave: the supervoxel {wrong} does not belong to body {label}")
+    chosen = np.array(supervoxels, np.uint64)
+    held = held_by(edit, label, own, chosen)
+    if not held.all():
+        raise BadRequest(f"cleave: the supervoxel {chosen[np.argmin(held)]} does not belong to body {label}")
+    if not has_more_than(edit, label, own, len(chosen)):
+        raise BadRequest(f"cleave: these are all supervoxels of body {label}; nothing would be left of it")
     voxels = int(sizes_of(edit, chosen).sum())
     rest = int(row["voxels"]) - voxels
-    if rest <= 0:
-        raise BadRequest(f"cleave: these are all supervoxels of body {label}; nothing would be left of it")
+    if not voxels or rest <= 0:
+        which = "left" if voxels else "cleaved"
+        raise BadRequest(f"cleave: the supervoxels of body {label} that would be {which} have no voxels")
     new = new_labels(edit)[0]
-    leave(edit, label, chosen)
-    join(edit, new, chosen)
-    put_mapping(edit, np.array([new], np.uint64), 0)
-    mutation = edit.log(
-        "cleave-complete",
-        {
-            "OrigLabel": label,
-            "CleavedLabel": new,
-            "CleavedSupervoxels": supervoxels,
-            "CleavedSize": voxels,
-            "RemainSize": rest,
-        },
-    )
-    put_body(edit, new, voxels, mutation, own=False)
-    put_body(edit, label, rest, mutation, own=own and len(others) == len(chosen))
+    event = {
+        "OrigLabel": label,
+        "CleavedLabel": new,
+        "CleavedSupervoxels": list(supervoxels),
+        "CleavedSize": voxels,
+        "RemainSize": rest,
+    }
+    mutation = edit.log(CLEAVE, event)
+    regroup(edit, [Move(label, new, chosen, voxels, ends=False, founds=True)], mutation)
     return Cleaved(new, mutation)
 
 
-def renumber(edit: Edit, label: int, new: int) -> int:
-    """Give a body another number; the mutation id.
+def renumber(edit: Edit, pairs: Sequence[tuple[int, int]]) -> int:
+    """Give bodies other numbers, one after another in one mutation; its id.
+
+    Args:
+        edit: the instance.
+        pairs: (new, old) labels.
 
     Raises:
-        BadRequest: there is no such body, or the new number is taken by a body or a supervoxel.
+        BadRequest: there is no such body, or a new number is taken by a body or a supervoxel.
     """
-    check_labels([label, new], "renumber")
-    row = body(edit, label)
-    if row is None:
-        raise BadRequest(f"renumber: there is no body {label} at this version")
-    supervoxels = members(edit, label, bool(row["own"]))
-    if body(edit, new) is not None:
-        raise BadRequest(f"renumber: there is a body {new} already")
-    leave(edit, label, supervoxels)
-    edit.delete(BODIES, label_key(label))
-    own = join(edit, new, supervoxels)
-    if not own:
-        put_mapping(edit, np.array([new], np.uint64), 0)
-    saw_label(edit, new)
-    mutation = edit.log("renumber-complete", {"NewLabel": new, "OrigLabel": label})
-    put_body(edit, new, int(row["voxels"]), mutation, own=own)
+    if not pairs:
+        raise BadRequest("renumber: pairs of labels were expected, [new, old, ...], not an empty list")
+    for pair in pairs:
+        check_labels(pair, "renumber")
+    moves = _planned(edit, pairs)
+    events = [
+        {
+            "NewLabel": move.target,
+            "OrigLabel": move.source,
+            **listing(edit, [move.source], [move.supervoxels], [move.voxels]),
+        }
+        for move in moves
+    ]
+    mutation = edit.log(RENUMBER, *events)
+    regroup(edit, moves, mutation)
+    saw_label(edit, max(move.target for move in moves))
     return mutation
+
+
+def _planned(view: View, pairs: Sequence[tuple[int, int]]) -> list[Move]:
+    """The moves of `renumber`; each sees what those before it have done."""
+    moves: list[Move] = []
+    named: dict[int, Move | None] = {}  # a label: the move that made a body of it; None once that has another number
+    for new, old in pairs:
+        if old in named:
+            before = named[old]
+            found = None if before is None else (before.supervoxels, before.voxels)
+        else:
+            row = body(view, old)
+            found = None if row is None else (members(view, old, bool(row["own"])), int(row["voxels"]))
+        if found is None:
+            raise BadRequest(f"renumber: there is no body {old} to renumber")
+        if named[new] is not None if new in named else body(view, new) is not None:
+            raise BadRequest(f"renumber: there is a body {new} already")
+        supervoxels, voxels = found
+        owner = body_of(view, new)
+        is_supervoxel = owner not in (0, new) or (new in named and _had_own(view, new))
+        if is_supervoxel and not (supervoxels == np.uint64(new)).any():
+            raise BadRequest(f"renumber: {new} is the number of a supervoxel of another body")
+        move = Move(old, new, supervoxels, voxels, ends=True, founds=True)
+        moves.append(move)
+        named[old], named[new] = None, move
+    return moves
+
+
+def _had_own(view: View, label: int) -> bool:
+    row = body(view, label)
+    return row is not None and bool(row["own"])
+
+
+# ---- questions ----------------------------------------------------------------------------------
+
+
+def check_labels(labels: Sequence[int], what: str) -> None:
+    """Look at labels from outside.
+
+    Raises:
+        BadRequest: a number is no label, or comes twice.
+    """
+    seen: set[int] = set()
+    for label in labels:
+        if not 1 <= label <= LARGEST:
+            raise BadRequest(f"{what}: a label from 1 to {LARGEST} was expected, not {label}")
+        if label in seen:
+            raise BadRequest(f"{what}: the label {label} comes twice")
+        seen.add(label)
+
+
+def held_by(view: View, label: int, own: bool, supervoxels: Labels) -> NDArray[np.bool_]:
+    """Which of some supervoxels belong to a body.
+
+    Args:
+        view: the instance.
+        label: the body.
+        own: whether its own supervoxel is one of its.
+        supervoxels: (n,) uint64, those asked for.
+    """
+    batches = view.get_batches(MEMBERS, member_keys(label, supervoxels))
+    held = np.array([form for batch in batches for form in batch.formats], np.int64) != 0
+    return np.where(supervoxels == np.uint64(label), own, held)
+
+
+def has_more_than(view: View, label: int, own: bool, count: int) -> bool:
+    """Whether a body has more than so many supervoxels. The time depends on `count`, not on the body."""
+    count -= own
+    if count < 0:
+        return True
+    for keys in view.key_batches(MEMBERS, label_key(label), label_key(label + 1)):
+        count -= len(keys)
+        if count < 0:
+            return True
+    return False
