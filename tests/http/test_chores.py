@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import requests
 from tests.conftest import Serve, eventually
+
+from dvid.storage import open_store
+from dvid.storage.protocol import Transaction
+from dvid.versions.retries import PRUNED_AT_ONCE, KeptReply, find, keep
 
 
 def test_data_of_a_deleted_instance_is_removed_in_the_background(serve: Serve) -> None:
@@ -25,3 +32,25 @@ def test_data_of_a_deleted_instance_is_removed_in_the_background(serve: Serve) -
     url = f"{server.url}api/repo/{root}/instance/kv"
     assert requests.delete(url, params={"imsure": "true"}, headers=server.headers).status_code == 200
     eventually(lambda: entries() < before + 20)
+
+
+def test_replies_for_retries_are_removed_in_the_background_once_they_have_expired(serve: Serve, tmp_path: Path) -> None:
+    now = time.time_ns() // 1_000_000
+
+    def put(transaction: Transaction) -> None:
+        for number in range(3 * PRUNED_AT_ONCE):
+            age = 25 if number % 2 else 23
+            keep(transaction, f"key {number}", KeptReply(now - age * 3_600_000, bytes(16)))
+
+    store = open_store(str(tmp_path / "data"))
+    store.transact(put)
+    store.close()
+    serve(tmp_path / "data")
+    store = open_store(str(tmp_path / "data"), read_only=True)
+
+    def left() -> int:
+        with store.snapshot() as snapshot:
+            return sum(find(snapshot, f"key {number}", 0) is not None for number in range(3 * PRUNED_AT_ONCE))
+
+    eventually(lambda: left() == 3 * PRUNED_AT_ONCE // 2)
+    store.close()
