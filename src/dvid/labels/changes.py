@@ -23,6 +23,7 @@ GROUPINGS: Final = (
 """Actions of the log that people do to bodies, as `mutations` lists them. The others tell of data that came in."""
 
 POSTED_INDEX: Final = "post-index"
+POSTED_MAPPINGS: Final = "post-mappings"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue
+from dvid.labels.bodies import bodies
 from dvid.labels.tables import MAPPING, MAPPINGS, Labels, label_key, label_keys, labels_of
 from dvid.versions.view import Edit, View
 
@@ -45,6 +46,16 @@ def bodies_of(view: View, supervoxels: Labels) -> Labels:
     return lookup(view, supervoxels)[0]
 
 
+def verified_bodies_of(view: View, supervoxels: Labels) -> Labels:
+    """The body of each supervoxel: (n,) uint64. 0 where there is no such supervoxel, or was none when it was mapped."""
+    found, told = lookup(view, supervoxels)
+    unsure = np.flatnonzero(~told)
+    there = bodies(view, found[unsure])["own"] != 0
+    found = found.copy()
+    found[unsure[~there]] = 0
+    return found
+
+
 def body_of(view: View, supervoxel: int) -> int:
     """The body of a supervoxel."""
     if is_identity(view):
@@ -68,6 +79,21 @@ def put_mapping(edit: Edit, supervoxels: Labels, body: int) -> None:
         edit.put(MAPPING, key, mapped)
     if body and bool((supervoxels == body).any()):
         edit.delete(MAPPING, label_key(body))
+    _changed(edit)
+
+
+def put_mappings(edit: Edit, supervoxels: Labels, bodies: Labels) -> None:
+    """Map each supervoxel to the body beside it, or to 0. Where one comes several times, its last body counts."""
+    if not len(supervoxels):
+        return
+    backwards, first = np.unique(supervoxels[::-1], return_index=True)
+    bodies = bodies[::-1][first]
+    data = bodies.astype("<u8").tobytes()
+    for at, (key, own) in enumerate(zip(label_keys(backwards), (backwards == bodies).tolist(), strict=True)):
+        if own:
+            edit.delete(MAPPING, key)
+        else:
+            edit.put(MAPPING, key, data[8 * at : 8 * at + 8])
     _changed(edit)
 
 

@@ -6,18 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from dvid.labels.grouping import cleave, merge
-
 
 def uint64s(reply):
     return np.frombuffer(reply.content, "<u8").tolist()
 
 
-def joined(segmentation, target, *labels, user="", app=""):
-    """Merge in process; the mutation."""
-    return segmentation.database.edit(
-        segmentation.node, "seg", lambda edit: merge(edit, target, list(labels)), user=user, app=app
-    )
+def joined(segmentation, target, *labels, query=""):
+    """Merge; the mutation."""
+    return segmentation.post(f"merge{query}", [target, *labels]).json["MutationID"]
 
 
 def test_sizes_are_told_as_clients_compare_them(segmentation):
@@ -53,9 +49,9 @@ def test_a_list_of_labels_that_is_none_is_refused(segmentation, body):
 
 def test_a_body_of_whose_supervoxels_some_were_cleaved_off_keeps_the_others(segmentation):
     joined(segmentation, 10, 20, 30)
-    made = segmentation.database.edit(segmentation.node, "seg", lambda edit: cleave(edit, 10, [10, 30]))
+    made = segmentation.post("cleave/10", [10, 30]).json["CleavedLabel"]
     assert segmentation.get("supervoxels/10").json == [20]
-    assert segmentation.get(f"supervoxel-sizes/{made.label}").json == {"supervoxels": [10, 30], "sizes": [150, 1000]}
+    assert segmentation.get(f"supervoxel-sizes/{made}").json == {"supervoxels": [10, 30], "sizes": [150, 1000]}
     assert segmentation.get("size/10").json == {"voxels": 16}
     assert segmentation.get("size/10?supervoxels=true").json == {"voxels": 150}
 
@@ -92,7 +88,7 @@ def test_a_label_that_does_not_exist_is_not_found_and_one_that_cannot_is_refused
 def test_lastmod_tells_who_merged_and_nobody_where_voxels_came_in(segmentation):
     came = segmentation.get("lastmod/10").json
     assert came == {"mutation id": came["mutation id"], "last mod user": "", "last mod app": "", "last mod time": ""}
-    mutation = joined(segmentation, 10, 20, user='al"ice', app="tool")
+    mutation = joined(segmentation, 10, 20, query="?u=al%22ice&app=tool")
     changed = segmentation.get("lastmod/10").json
     assert changed["mutation id"] == mutation > came["mutation id"]
     assert (changed["last mod user"], changed["last mod app"]) == ('al"ice', "tool")
@@ -102,7 +98,7 @@ def test_lastmod_tells_who_merged_and_nobody_where_voxels_came_in(segmentation):
 
 def test_lastmod_and_index_version_tell_of_the_version_that_changed_the_body(segmentation):
     root = segmentation.node
-    mutation = joined(segmentation, 10, 20, user="bob")
+    mutation = joined(segmentation, 10, 20, query="?u=bob")
     segmentation.commit(root)
     child = segmentation.child(root)
     assert segmentation.get("lastmod/10", node=child).json["last mod user"] == "bob"
