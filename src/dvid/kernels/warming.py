@@ -17,8 +17,10 @@ def warm() -> None:
         labelblocks,
         labelediting,
         labellayout,
+        labelmasks,
         labelwriting,
         sealing,
+        segmentation,
         spans,
         stored,
     )
