@@ -16,8 +16,8 @@ from dvid.storage.protocol import Transaction
 from dvid.versions import instances
 from dvid.versions.records import InstanceRecord
 
-_REFERENCE = Argument("reference", "What POST .../blobstore answered.", example="00f2d1c5a7e34b8c9d1e2f3a4b5c6d7e")
-_HEX = re.compile(r"[0-9a-f]{32}")
+_REFERENCE = Argument("reference", "What POST .../blobstore answered.", example="bkqvUZHnc7rqMXOEC7vpyA==")
+_BLOB = re.compile(r"[\w-]{22}==", re.ASCII)
 
 
 def get_info(call: Call) -> Reply:
@@ -108,7 +108,7 @@ def _user_of(event: bytes) -> str | None:
 def get_blob(call: Call, reference: str) -> Reply:
     """Answer a blob."""
     with call.view() as view:
-        blob = view.blob(reference) if _HEX.fullmatch(reference) else None
+        blob = view.blob(reference) if _BLOB.fullmatch(reference) else None
     if blob is None:
         raise NotFound(f"the blob store has nothing under {reference[:80]!r}")
     return Reply(blob, OCTETS)

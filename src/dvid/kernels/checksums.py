@@ -1,9 +1,10 @@
-"""Checksums of many buffers in one call."""
+"""Checksums of many buffers in one call, and the hash that names blobs."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
@@ -39,3 +40,24 @@ def checksums(addresses: NDArray[np.uint64], sizes: NDArray[np.int64], seeds: ND
     found = np.zeros(len(addresses), np.uint64)
     _xxh3(addresses, sizes, seeds, found)
     return found
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    types.UniTuple(types.uint64, 2)(types.Array(types.uint8, 1, "C", readonly=True)), nogil=True, cache=True
+)
+def _fnv(data: NDArray[np.uint8]) -> tuple[np.uint64, np.uint64]:
+    """The high and the low half. The prime is 2^88 + 0x13b, so that one multiplication is three shorter ones."""
+    prime, half = np.uint64(0x13B), np.uint64(32)
+    mask = np.uint64(0xFFFFFFFF)
+    high, low = np.uint64(0x6C62272E07BB0142), np.uint64(0x62B821756295C58D)
+    for byte in data:
+        carry = ((low & mask) * prime >> half) + (low >> half) * prime
+        high = high * prime + (low << np.uint64(24)) + (carry >> half)
+        low = low * prime ^ np.uint64(byte)
+    return high, low
+
+
+def fnv128(data: bytes | bytearray | memoryview) -> bytes:
+    """FNV-1, 128 bits, big-endian: http://www.isthe.com/chongo/tech/comp/fnv/. No protection against forgery."""
+    high, low = _fnv(np.frombuffer(data, np.uint8))
+    return int(high).to_bytes(8, "big") + int(low).to_bytes(8, "big")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from dvid import errors
 from dvid.errors import LockedNode, UnknownNode
+from dvid.kernels.checksums import fnv128
 from dvid.storage.protocol import Buffer, Entry, Snapshot, Transaction
 from dvid.versions import layout
 from dvid.versions.catalogue import Directory, Node, put_number, read_number, touch
@@ -311,15 +313,15 @@ class View(Inheritance):
         found = None if entry is None else self._visible(entry)
         return None if found is None or found[1][0] == Format.TOMBSTONE else layout.version_of(found[0])
 
-    def event(self, version: int, mutation: int) -> dict[str, Any] | None:
-        """The first event that a version has of a mutation, or None."""
-        key = layout.table_prefix(self.instance.number, layout.EVENTS) + layout.pack_u32(version)
-        key += layout.pack_u64(mutation)
-        stored = self.snapshot.get(key)
-        if stored is None:
-            return None
-        event: dict[str, Any] = msgspec.json.decode(bytes(unseal(key, stored).payload).splitlines()[0])
-        return event
+    def events_of(self, version: int, mutation: int) -> list[dict[str, Any]]:
+        """The events that a version has of a mutation; none where it is of another version."""
+        prefix = layout.table_prefix(self.instance.number, layout.EVENTS) + layout.pack_u32(version)
+        prefix += layout.pack_u64(mutation)
+        return [
+            msgspec.json.decode(line)
+            for key, stored in self.snapshot.scan(prefix, layout.after(prefix))
+            for line in bytes(unseal(bytes(key), stored).payload).splitlines()
+        ]
 
     def events(self) -> Iterator[bytes]:
         """The events of this very version, oldest first, each as one JSON object."""
@@ -424,10 +426,18 @@ class Edit(View):
         return mutation
 
     def put_blob(self, content: bytes) -> str:
-        """Keep content in the instance's blob store; its reference, a hash of the content."""
+        """Keep content in the instance's blob store; its reference, a hash of the content.
+
+        Raises:
+            errors.Conflict: another content has the same reference.
+        """
         reference = blob_reference(content)
         key = layout.table_prefix(self.instance.number, layout.BLOBS) + reference.encode()
-        self.snapshot.put(key, seal(key, content))
+        stored = self.snapshot.get(key)
+        if stored is None:
+            self.snapshot.put(key, seal(key, content))
+        elif unseal(key, stored).payload != content:
+            raise errors.Conflict(f"the blob store has another content under the reference {reference}, which it keeps")
         return reference
 
 
@@ -441,8 +451,11 @@ def next_mutation(transaction: Transaction, repo: int) -> int:
 
 
 def blob_reference(content: bytes) -> str:
-    """A URL-friendly reference that depends on the content alone (BLAKE2b, 128 bits, hexadecimal)."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    """A URL-friendly reference that depends on the content alone: FNV-1 of 128 bits in base64, as in the reference server.
+
+    Contents that have the same reference can be made on purpose: who stores by it must compare.
+    """
+    return base64.urlsafe_b64encode(fnv128(content)).decode()
 
 
 def timestamp() -> str:
