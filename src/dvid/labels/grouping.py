@@ -12,7 +12,7 @@ from dvid.errors import BadRequest
 from dvid.labels.bodies import bodies, body, members
 from dvid.labels.index import sizes_of
 from dvid.labels.mapping import body_of
-from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, listing, regroup
+from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, listing, net, regroup
 from dvid.labels.numbering import LARGEST, new_labels, saw_label
 from dvid.labels.tables import MEMBERS, Labels, label_key, member_keys
 from dvid.versions.view import Edit, View
@@ -119,7 +119,7 @@ def renumber(edit: Edit, pairs: Sequence[tuple[int, int]]) -> int:
         for move in moves
     ]
     mutation = edit.log(RENUMBER, *events)
-    regroup(edit, moves, mutation)
+    regroup(edit, net(moves), mutation)
     saw_label(edit, max(move.target for move in moves))
     return mutation
 

@@ -14,7 +14,7 @@ A cleave has its supervoxels in CleavedSupervoxels, and their voxels in CleavedS
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -51,28 +51,40 @@ class Move:
         return Move(self.target, self.source, self.supervoxels, self.voxels, ends=self.founds, founds=self.ends)
 
 
+def net(moves: Sequence[Move]) -> list[Move]:
+    """What moves that are made one after another come to: moves to be made at once.
+
+    Only renumberings follow each other: of two of the same supervoxels, the later one goes on where the earlier one ended.
+    """
+    if not all(move.ends and move.founds for move in moves):
+        return list(moves)
+    made: dict[int, Move] = {}
+    for move in moves:
+        made[move.target] = replace(made.pop(move.source, move), target=move.target)
+    return [move for move in made.values() if move.source != move.target]
+
+
 # ---- moving -------------------------------------------------------------------------------------
 
 
 def regroup(edit: Edit, moves: Sequence[Move], mutation: int) -> None:
-    """Make moves, one after another; nothing is checked.
+    """Make moves, all at once; nothing is checked.
 
     The time depends on the supervoxels that move, not on the bodies that they leave or join.
     """
     labels = np.array(sorted({label for move in moves for label in (move.source, move.target)}), np.uint64)
     rows = bodies(edit, labels)
     place = {label: at for at, label in enumerate(labels.tolist())}
+    for move in moves:
+        _leave(edit, move.source, move.supervoxels)
+        row = rows[place[move.source]]
+        row["voxels"] = 0 if move.ends else int(row["voxels"]) - move.voxels
+        row["own"] &= not (move.supervoxels == np.uint64(move.source)).any()
     for target, group in groupby(moves, key=lambda move: move.target):
         together = list(group)
-        for move in together:
-            _leave(edit, move.source, move.supervoxels)
-            source = rows[place[move.source]]
-            source["voxels"] = 0 if move.ends else int(source["voxels"]) - move.voxels
-            source["own"] &= not (move.supervoxels == np.uint64(move.source)).any()
-        supervoxels = np.concatenate([move.supervoxels for move in together])
         row = rows[place[target]]
         row["voxels"] = int(row["voxels"]) + sum(move.voxels for move in together)
-        if _join(edit, target, supervoxels):
+        if _join(edit, target, np.concatenate([move.supervoxels for move in together])):
             row["own"] = True
         elif together[0].founds and edit.get(MAPPING, label_key(target)) is None:
             put_mapping(edit, np.array([target], np.uint64), 0)  # the number of a body, and of no supervoxel

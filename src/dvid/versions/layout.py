@@ -68,6 +68,7 @@ IDENTITY: Final = _system(b"D")  # a random name of the metadata store, where th
 OWNER: Final = _system(b"O")  # of another store: identity of its metadata store + its name there
 REPLY: Final = _system(b"K")  # + hash of an Idempotency-Key -> KeptReply: what its request was answered
 REPLY_TIME: Final = _system(b"k")  # + milliseconds since 1970 + the same hash -> nothing
+BUSY: Final = _system(b"w")  # + instance -> nothing: it may have rows of WORK
 BLOB: Final = _system(b"b")  # + FNV-128 -> content: the server's blob store
 
 
@@ -82,7 +83,7 @@ TOMBSTONES: Final = (
     b"\x04"  # nothing more: there once the first tombstone was put, so that the keys alone tell too little
 )
 NUMBERS: Final = b"\x05"  # + name -> a number that all versions share, not versioned
-WORK: Final = b"\x06"  # + version + what the type says: work that waits to be done at that version, not versioned
+WORK: Final = b"\x06"  # + version + what the type says: work that waits to be done at that version, not versioned otherwise
 DATA: Final = b"\x10"  # blocks, keys, spans: whatever the type stores; further tables of a type count up from here
 
 

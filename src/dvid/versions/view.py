@@ -14,7 +14,7 @@ from dvid import errors
 from dvid.errors import LockedNode, UnknownNode
 from dvid.kernels.checksums import fnv128
 from dvid.storage.protocol import Buffer, Entry, Snapshot, Transaction
-from dvid.versions import layout
+from dvid.versions import layout, work
 from dvid.versions.catalogue import Directory, Node, put_number, read_number, touch
 from dvid.versions.envelope import HEADER_BYTES, Batch, Format, Value, seal, unseal, unseal_many
 from dvid.versions.inheritance import Inheritance
@@ -406,6 +406,10 @@ class Edit(View):
     def set_number(self, name: str, value: int) -> None:
         """Set a number of the instance that all versions share."""
         put_number(self.snapshot, self._number_key(name), value)
+
+    def ask(self, whats: list[bytes], stamp: int) -> None:
+        """Ask for work to be done at this version in the background: see `dvid.versions.work`."""
+        work.ask(self.snapshot, self.instance, self._version, whats, stamp)
 
     def log(self, action: str, *events: Mapping[str, Any]) -> int:
         """Add events to the mutation log of this version; the mutation id they share, unique in the repo."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.imageblk.reading import read_box
 from dvid.datatypes.roi.operations import touched_blocks, voxel_mask
-from dvid.datatypes.voxels import block_zyx, extents_of, voxel_extended
+from dvid.datatypes.voxels import block_zyx, voxel_extended
 from dvid.errors import BadRequest
 from dvid.geometry import Box, Zyx
 from dvid.versions.view import View
@@ -71,17 +71,3 @@ def blocks_inside(view: View, roi: str, box: Box) -> Callable[[Zyx], bool]:
 def extended(view: View) -> dict[str, Any]:
     """The "Extended" part of an instance's info; the last entry tells clients that POST raw takes unaligned=true."""
     return {**voxel_extended(view), "UnalignedWrites": True}
-
-
-def metadata(view: View) -> dict[str, Any]:
-    """The layout of the volume, in the terms of application/vnd.dvid-nd-data+json."""
-    settings = view.instance.settings
-    extents = extents_of(view)
-    offset, size = ((0, 0, 0), (0, 0, 0)) if extents is None else (extents.start_zyx[::-1], extents.shape_zyx[::-1])
-    axes = [
-        {"Label": label, "Resolution": resolution, "Units": units, "Size": extent, "Offset": start}
-        for label, resolution, units, extent, start in zip(
-            "XYZ", settings["VoxelSize"], settings["VoxelUnits"], size, offset, strict=True
-        )
-    ]
-    return {"Axes": axes, "Properties": extended(view)}

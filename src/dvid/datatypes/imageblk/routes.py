@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 
 from dvid.codecs.images import encode_image, parse_format
-from dvid.datatypes.imageblk import operations as ops
+from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
 from dvid.datatypes.imageblk.blocks import get_blocks, get_specificblocks, get_subvolblocks, post_blocks
 from dvid.datatypes.imageblk.raw import MAX_IMAGE_BYTES, get_isotropic, get_raw, post_raw, refuse_isotropic
 from dvid.datatypes.imageblk.slices import ObliquePlane, oblique_image
 from dvid.datatypes.planes import parse_dims
-from dvid.datatypes.voxels import set_extents
 from dvid.errors import BadRequest
-from dvid.geometry import MAX_COORDINATE, Box, Xyz, reverse3
 from dvid.routes import (
     JSON,
     TEXT,
@@ -30,14 +28,7 @@ from dvid.routes import (
     json_reply,
     xyz,
 )
-from dvid.storage.protocol import Transaction
-from dvid.versions import instances
 from dvid.versions import layout as keys
-from dvid.versions.records import InstanceRecord
-from dvid.versions.view import Edit
-
-METADATA = "application/vnd.dvid-nd-data+json"
-
 
 # ---- planes, descriptions -----------------------------------------------------------------------
 
@@ -56,51 +47,6 @@ def get_arb(
     with call.view() as view:
         image = oblique_image(view, plane, min(MAX_IMAGE_BYTES, call.limits.answer_bytes))
     return Reply(*encode_image(image, image_format))
-
-
-def get_metadata(call: Call) -> Reply:
-    """Describe the layout of the volume."""
-    with call.view() as view:
-        return json_reply(ops.metadata(view), METADATA)
-
-
-def post_extents(call: Call) -> Reply:
-    """Set the extents."""
-    body = call.json()
-    points = [body.get(name) if isinstance(body, dict) else None for name in ("MinPoint", "MaxPoint")]
-    low, high = (_three_integers(point) for point in points)
-    box = Box(reverse3(low), reverse3((high[0] + 1, high[1] + 1, high[2] + 1)))
-    if not box:
-        raise BadRequest(f"MaxPoint {list(high)} is below MinPoint {list(low)}")
-
-    def change(edit: Edit) -> Reply:
-        set_extents(edit, box)
-        return Reply(b"", TEXT)
-
-    return call.edit(change)
-
-
-def _three_integers(value: Any) -> Xyz:
-    if not (isinstance(value, list) and len(value) == 3 and all(type(v) is int for v in value)):
-        raise BadRequest('{"MinPoint": [x, y, z], "MaxPoint": [x, y, z]} with whole numbers was expected')
-    if not all(-MAX_COORDINATE <= v < MAX_COORDINATE for v in value):
-        raise BadRequest(f"the point {value} has a coordinate outside the 32-bit range")
-    return value[0], value[1], value[2]
-
-
-def post_resolution(call: Call) -> Reply:
-    """Set the voxel size."""
-    value = call.json()
-    if not (
-        isinstance(value, list) and len(value) == 3 and all(type(v) in (int, float) and 0 < v < 1e15 for v in value)
-    ):
-        raise BadRequest("the voxel size as three numbers above 0 was expected, like [8, 8, 8]")
-
-    def change(transaction: Transaction, instance: InstanceRecord) -> Reply:
-        instances.change_instance(transaction, instance, settings={**instance.settings, "VoxelSize": value})
-        return Reply(b"", TEXT)
-
-    return call.configure(change)
 
 
 def get_rawkey(call: Call, x: int, y: int, z: int) -> Reply:
@@ -274,32 +220,6 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/metadata",
-        get_metadata,
-        "Describe axes, extents, resolution and values of the volume.",
-        answers=METADATA,
-    ),
-    Route(
-        "POST",
-        "/extents",
-        post_extents,
-        "Set the extents of the volume.",
-        body='A JSON object: {"MinPoint": [0, 0, 0], "MaxPoint": [300, 400, 500]}, both included.',
-        answers=TEXT,
-        writes=True,
-    ),
-    Route(
-        "POST",
-        "/resolution",
-        post_resolution,
-        "Set the voxel size of the volume.",
-        body="A JSON list: [8, 8, 8].",
-        answers=TEXT,
-        writes=True,
-        of_node=False,
-    ),
-    Route(
-        "GET",
         "/rawkey",
         get_rawkey,
         "Answer the key under which the store keeps a block, in hexadecimal.",
@@ -308,4 +228,5 @@ ROUTES = (
         ),
         answers=JSON,
     ),
+    *DESCRIPTION_ROUTES,
 )

@@ -1,7 +1,8 @@
 """Segmentations: volumes of supervoxels, and bodies made of them that people merge, cleave and split."""
 
 from dvid.datatypes.base import Datatype
-from dvid.datatypes.labelmap import bodies, editing, numbers
+from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
+from dvid.datatypes.labelmap import blocks, bodies, editing, mappings, numbers, splitting, volumes
 from dvid.datatypes.labelmap.settings import SETTINGS, configure, extended
 from dvid.datatypes.voxels import extents_beside
 
@@ -13,7 +14,16 @@ DATATYPES = (
         settings_about=SETTINGS,
         extended=extended,
         beside=extents_beside,
-        routes=(*bodies.ROUTES, *editing.ROUTES, *numbers.ROUTES),
+        routes=(
+            *volumes.ROUTES,
+            *blocks.ROUTES,
+            *bodies.ROUTES,
+            *editing.ROUTES,
+            *splitting.ROUTES,
+            *mappings.ROUTES,
+            *numbers.ROUTES,
+            *DESCRIPTION_ROUTES,
+        ),
         compression="gzip",
         version="0.1",
     ),

@@ -1,0 +1,60 @@
+"""Blocks of labels on their way into the store: made ready before the transaction begins, so that it is short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dvid.datatypes.voxels import grow_extents
+from dvid.errors import Conflict
+from dvid.geometry import Box, Zyx
+from dvid.labels.blocks import block_shape
+from dvid.labels.tables import Labels
+from dvid.labels.writing import NewBlock, extents_of_blocks, from_voxels, from_wire, write_blocks
+from dvid.routes import TEXT, Call, Reply
+from dvid.storage.protocol import Buffer
+from dvid.versions.view import Edit, View
+
+
+class Draft:
+    """Blocks that are to be stored at the node of a view."""
+
+    def __init__(self, view: View, box: Box | None = None) -> None:
+        """`box` is what the extents are to hold; None for the blocks that are added."""
+        self._version = view.node.version
+        self._shape = block_shape(view)
+        self._indexed = bool(view.instance.settings["IndexedLabels"])
+        self._box = box
+        self._blocks: list[NewBlock] = []
+
+    def add_voxels(self, box: Box, labels: Labels, places: Sequence[Zyx]) -> None:
+        """Add some blocks of a box of supervoxels."""
+        self._blocks += from_voxels(box, labels, self._shape, places)
+
+    def add_compressed(self, place: Zyx, data: Buffer) -> None:
+        """Add a block in the compressed layout, gzipped.
+
+        Raises:
+            BadRequest: it is none.
+        """
+        self._blocks.append(from_wire(place, data, self._shape))
+
+    def put(
+        self, call: Call, scale: int = 0, *, indexed: bool = True, downres: bool = False, grow: bool = True
+    ) -> Reply:
+        """Store the blocks in one transaction.
+
+        Raises:
+            Conflict: the node asked for is another by now: a branch has got a new leaf.
+        """
+
+        def write(edit: Edit) -> Reply:
+            if edit.node.version != self._version:
+                raise Conflict("the branch has moved to another node while the request came in: send it again")
+            if self._blocks:
+                write_blocks(edit, self._blocks, scale, indexed=indexed and self._indexed, downres=downres)
+                if grow and scale == 0:
+                    places = [block.place_zyx for block in self._blocks]
+                    grow_extents(edit, self._box or extents_of_blocks(places, self._shape))
+            return Reply(b"", TEXT)
+
+        return call.edit(write)

@@ -1,0 +1,138 @@
+"""Taking the split of a supervoxel back, and splitting it once more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dvid.codecs.labelblocks import decode, deflate, encode, labels_of, relabel
+from dvid.codecs.sparsevols import decode_rles
+from dvid.errors import Conflict, CorruptValue
+from dvid.geometry import Zyx
+from dvid.labels.blocks import block_shape, expanded, stored_blocks
+from dvid.labels.bodies import body, existing, put_body
+from dvid.labels.grouping import held_by
+from dvid.labels.index import Entries, all_entries, change_index, is_anywhere, sizes_of
+from dvid.labels.mapping import body_of, put_mapping
+from dvid.labels.moves import Move
+from dvid.labels.scales import ask_for_scales
+from dvid.labels.splits import Parts, put_split, replace_member, rewrite, runs_by_block
+from dvid.labels.tables import BLOCKS, MEMBERS, SPLITS, Labels, block_key, member_keys
+from dvid.labels.undo import Logged, gone, log_undo, refusal, supervoxels_of
+from dvid.versions import layout
+from dvid.versions.envelope import Format
+from dvid.versions.view import Edit, View
+
+_AT_ONCE = 256
+
+
+def rejoin(edit: Edit, logged: Logged) -> int:
+    """Give both parts of a supervoxel its old label, in the body that has them by now; the mutation id.
+
+    Raises:
+        Conflict: they are not what the split has made.
+    """
+    event = logged.events[0]
+    supervoxel, parts = _told(event)
+    both = supervoxels_of(parts.split, parts.remain)
+    for part, voxels, told in zip(
+        both.tolist(), sizes_of(edit, both).tolist(), (event["SplitSize"], event["RemainSize"]), strict=True
+    ):
+        if not voxels:
+            raise gone(edit, logged, part, body_of(edit, part) or event["Body"])
+        if voxels != told:
+            why = f"supervoxel {part} has {voxels} voxels by now; the split gave it {told}"
+            raise refusal(edit, logged, why, lambda move: False, body(edit, body_of(edit, part)))
+    owner = body_of(edit, parts.split)
+    if body_of(edit, parts.remain) != owner:
+        why = f"the supervoxels {parts.split} and {parts.remain} belong to different bodies by now"
+        raise refusal(edit, logged, why, lambda move: _holds(move.supervoxels, both))
+    row = body(edit, owner)
+    if row is None or not held_by(edit, owner, bool(row["own"]), both).all():
+        raise gone(edit, logged, parts.split, owner)
+    if is_anywhere(edit, supervoxel) or body_of(edit, supervoxel):
+        raise refusal(edit, logged, f"{supervoxel} is the number of a supervoxel again", lambda move: False)
+    mutation = log_undo(edit, logged, [event])
+    places = _relabel(edit, both, supervoxel)
+    put_mapping(edit, both, 0)
+    put_mapping(edit, supervoxels_of(supervoxel), owner)
+    for key in member_keys(owner, both):
+        edit.delete(MEMBERS, key)
+    own = bool(row["own"]) and owner not in both.tolist()
+    if supervoxel != owner:
+        edit.put(MEMBERS, member_keys(owner, supervoxels_of(supervoxel))[0], b"")
+    else:
+        own = True
+    edit.delete(SPLITS, layout.pack_u64(logged.mutation) + layout.pack_u32(0))
+    put_body(edit, owner, int(row["voxels"]), mutation, own=own)
+    ask_for_scales(edit, 0, places, mutation)
+    return mutation
+
+
+def split_again(edit: Edit, logged: Logged) -> int:
+    """Split a supervoxel as it was split before; the mutation id.
+
+    Raises:
+        Conflict: it is not what it was, or the labels of its parts are in use.
+    """
+    event = logged.events[0]
+    supervoxel, parts = _told(event)
+    if not is_anywhere(edit, supervoxel):
+        raise gone(edit, logged, supervoxel, body_of(edit, supervoxel) or event["Body"])
+    for part in (parts.split, parts.remain):
+        if body(edit, part) is not None or body_of(edit, part) or is_anywhere(edit, part):
+            why = f"{part} is the number of a body or supervoxel again"
+            raise refusal(edit, logged, why, lambda move, part=part: move.target == part)  # type: ignore[misc]
+    sent = edit.blob(event["Split"])
+    if sent is None:
+        raise Conflict(
+            f"mutation {logged.mutation} cannot be taken back: its sparse volume is no longer in the blob store"
+        )
+    owner = body_of(edit, supervoxel)
+    row = existing(edit, owner)
+    entries, places = rewrite(edit, supervoxel, parts, runs_by_block(decode_rles(sent), block_shape(edit)))
+    is_split = entries.supervoxels == np.uint64(parts.split)
+    sizes = int(entries.voxels[is_split].sum()), int(entries.voxels[~is_split].sum())
+    if sizes != (event["SplitSize"], event["RemainSize"]):
+        why = f"the voxels of supervoxel {supervoxel} have changed"
+        raise refusal(edit, logged, why, lambda move: False, row)
+    replace_member(edit, owner, supervoxel, parts)
+    mutation = log_undo(edit, logged, [event])
+    put_split(edit, mutation, 0, supervoxel, parts)
+    put_body(edit, owner, int(row["voxels"]), mutation, own=bool(row["own"]) and owner != supervoxel)
+    ask_for_scales(edit, 0, places, mutation)
+    return mutation
+
+
+def _told(event: Mapping[str, Any]) -> tuple[int, Parts]:
+    """The supervoxel of a split, and its parts."""
+    try:
+        return event["Supervoxel"], Parts(event["SplitSupervoxel"], event["RemainSupervoxel"])
+    except KeyError as error:
+        raise CorruptValue(f"an event of mutation {event.get('MutationID')} does not tell what it split") from error
+
+
+def _holds(supervoxels: Labels, some: Labels) -> bool:
+    return bool(np.isin(some, supervoxels).any())
+
+
+def _relabel(edit: Edit, parts: Labels, supervoxel: int) -> list[Zyx]:
+    """Give the voxels of two supervoxels one label, in all blocks and in the index; the blocks."""
+    entries = all_entries(edit, parts)
+    places: list[Zyx] = [(z, y, x) for z, y, x in entries.blocks().tolist()]
+    for first in range(0, len(places), _AT_ONCE):
+        some = places[first : first + _AT_ONCE]
+        stored = [None if block is None else expanded(edit, block) for block in stored_blocks(edit, 0, some)]
+        for place, block in zip(some, stored, strict=True):
+            if block is None:
+                continue
+            labels = labels_of(block)
+            made = np.where(np.isin(labels, parts), np.uint64(supervoxel), labels)
+            # A list without duplicates: encoded anew where both parts were in the block.
+            data = relabel(block, made) if len(np.unique(made)) == len(made) else encode(decode(block, made))
+            edit.put(BLOCKS, block_key(0, place), deflate(data), Format.GZIP)
+    joined = Entries(np.full(len(entries), supervoxel, np.uint64), entries.blocks_zyx, entries.voxels)
+    change_index(edit, Entries.joined([entries.times(-1), joined]))
+    return places

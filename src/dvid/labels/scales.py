@@ -1,0 +1,112 @@
+"""Lower resolutions: each block of a scale is made of the eight of the scale before it that it covers.
+
+Whoever writes blocks asks in the same transaction for those of all lower resolutions that depend on them
+(`ask_for_scales`). They are made in the background (`make_scales`), lowest scale first. Who reads a block that is asked
+for, at its version or one before, gets it made on the spot: nobody ever sees an old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+
+from dvid.codecs.labelblocks import Block, deflate, downres, trusted
+from dvid.geometry import Zyx
+from dvid.labels.blocks import OpenBlocks, block_shape, expanded, stored_blocks
+from dvid.labels.tables import BLOCKS, block_key
+from dvid.versions import layout, work
+from dvid.versions.envelope import Format
+from dvid.versions.view import Edit, View
+from dvid.versions.work import Task
+
+MOST_COUNTED = 100_000
+
+
+def lowest(view: View) -> int:
+    """The number of the lowest resolution."""
+    return int(view.instance.settings["MaxDownresLevel"])
+
+
+def ask_for_scales(edit: Edit, scale: int, places: Iterable[Zyx], mutation: int) -> None:
+    """Ask for the lower resolutions of blocks that were written."""
+    whats, level = [], set(places)
+    for below in range(scale + 1, lowest(edit) + 1):
+        level = {(z >> 1, y >> 1, x >> 1) for z, y, x in level}
+        whats += [block_key(below, place) for place in level]
+    edit.ask(whats, mutation)
+
+
+def _asked_at(view: View) -> list[int]:
+    """The versions, of those that the view sees, at which blocks wait to be made."""
+    return [version for version in work.versions_at_work(view.snapshot, view.instance) if view.sees(version)]
+
+
+class Scales:
+    """The blocks of all scales as they should be, whether or not they are made yet."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._versions = _asked_at(view) if lowest(view) else []
+
+    def is_asked(self, scale: int, place: Zyx) -> bool:
+        """True if the stored block is out of date."""
+        if not scale:
+            return False
+        view, what = self._view, block_key(scale, place)
+        return any(work.is_asked(view.snapshot, view.instance, version, what) for version in self._versions)
+
+    def read(self, scale: int, places: Sequence[Zyx]) -> list[Block | None]:
+        """Blocks, decompressed; None where there is nothing."""
+        view = self._view
+        stale = [bool(self._versions) and self.is_asked(scale, place) for place in places]
+        stored = stored_blocks(view, scale, places)
+        return [
+            self.made(scale, place) if old else None if block is None else expanded(view, block)
+            for place, old, block in zip(places, stale, stored, strict=True)
+        ]
+
+    def compressed(self, scale: int, places: Sequence[Zyx]) -> list[memoryview | bytes | None]:
+        """Blocks as they are stored."""
+        found: list[memoryview | bytes | None] = list(stored_blocks(self._view, scale, places))
+        for at, place in enumerate(places if self._versions else ()):
+            if self.is_asked(scale, place):
+                block = self.made(scale, place)
+                found[at] = None if block is None else deflate(block)
+        return found
+
+    def open(self, scale: int, places: Sequence[Zyx]) -> OpenBlocks:
+        """Blocks, ready to be decoded."""
+        return OpenBlocks(places, self.read(scale, places))
+
+    def made(self, scale: int, place: Zyx) -> Block | None:
+        """A block of a lower resolution, made of those of the scale before; None where there is nothing."""
+        z, y, x = (2 * edge for edge in place)
+        children = self.read(scale - 1, [(z + dz, y + dy, x + dx) for dz, dy, dx in product((0, 1), repeat=3)])
+        if all(child is None for child in children):
+            return None
+        return trusted(downres(children, block_shape(self._view)))
+
+
+def compute(view: View, some: Sequence[Task]) -> list[bytes | None]:
+    """Make blocks that were asked for at the view's version; None where there is nothing."""
+    scales = Scales(view)
+    made = [scales.made(what[0], layout.block_of(what[1:])) for _, what, _ in some]
+    return [None if block is None else deflate(block) for block in made]
+
+
+def store(edit: Edit, some: Sequence[Task], made: Sequence[bytes | None]) -> int:
+    """Store blocks that were made, as far as they are still what was asked for; how many were."""
+    done = 0
+    for task, block in zip(some, made, strict=True):
+        if work.finish(edit.snapshot, edit.instance, task):
+            done += 1
+            if block is not None:
+                edit.put(BLOCKS, task.what, block, Format.GZIP)
+            elif edit.get(BLOCKS, task.what) is not None:
+                edit.delete(BLOCKS, task.what)
+    return done
+
+
+def behind(view: View) -> int:
+    """How many blocks of lower resolutions wait to be made, of all versions; counted up to `MOST_COUNTED`."""
+    return work.waiting(view.snapshot, view.instance, MOST_COUNTED)
