@@ -25,7 +25,8 @@ from dvid.kernels.labellayout import (
     row_first,
     row_word,
 )
-from dvid.kernels.words import load_u16, load_u32, load_u64, lowest_one, ones, signed, store_u32, store_u64
+from dvid.kernels.native import copy_bytes
+from dvid.kernels.words import load_u8, load_u16, load_u32, load_u64, lowest_one, ones, signed, store_u32, store_u64
 
 MASK_BYTES = SUB_VOXELS // 8
 """Bytes of the mask of a sub-block."""
@@ -41,6 +42,7 @@ _OUT = types.Array(types.uint8, 1, "C")
 _RUNS = types.Array(types.int32, 2, "C")
 _SIX = types.UniTuple(types.int64, 6)
 _EVERY_BIT = np.uint64(2**64 - 1)
+_RUN_BYTES = 16
 _EVERYWHERE = 3 * (MIN_COORDINATE,) + 3 * (MAX_COORDINATE + 1,)
 
 
@@ -105,56 +107,45 @@ def _mask(block: int, flags: _Bytes, masks: _Bytes, contents: _Bytes, meant: _By
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
 def _more_room(runs: _Runs, used: int, needed: int) -> _Runs:
     larger = np.empty((max(2 * len(runs), used + needed), 4), np.int32)
-    for i in range(used):
-        for j in range(4):
-            larger[i, j] = runs[i, j]
+    copy_bytes(larger.ctypes.data, runs.ctypes.data, _RUN_BYTES * used)
     return larger
 
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
-def _put(runs: _Runs, i: int, x: int, y: int, z: int, length: int) -> None:
-    runs[i, 0], runs[i, 1], runs[i, 2], runs[i, 3] = x, y, z, length
+def _put(target: int, x: int, y: int, z: int, length: int) -> int:
+    """Write a run; the address behind it."""
+    store_u32(target, np.uint32(x))
+    store_u32(target + 4, np.uint32(y))
+    store_u32(target + 8, np.uint32(z))
+    store_u32(target + 12, np.uint32(length))
+    return target + _RUN_BYTES
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _row_runs(masks: _Bytes, first: int, gx: int, limits: tuple[int, int], runs: _Runs, used: int) -> int:
-    """Write x and length of the runs of a row whose bytes begin at `first`, 64 apart; how many runs there are then."""
-    start, stop = limits
+def _row_runs(mask: int, start: int, stop: int, oz: int, oy: int, ox: int, target: int) -> int:
+    """Write the runs from `start` to `stop` of a row whose bytes are 64 apart; the address behind the last one."""
     begun = -1
-    for i in range(start >> 3, (stop + 7) >> 3):
-        bits = np.uint64(masks[first + i * MASK_BYTES])
-        x = i * SUB
+    # 8 sub-blocks at a time are a word.
+    for x in range(start & ~63, stop, 64):
+        word = np.uint64(0)
+        at = mask + (x >> 3) * MASK_BYTES
+        for i in range(min(8, (stop - x + 7) >> 3)):
+            word |= np.uint64(load_u8(at + i * MASK_BYTES)) << np.uint64(8 * i)
         if x < start:
-            bits &= np.uint64((0xFF << (start - x)) & 0xFF)
-        if x + SUB > stop:
-            bits &= np.uint64((1 << (stop - x)) - 1)
-        if bits == 0:
-            if begun >= 0:
-                runs[used, 0], runs[used, 3] = begun, x - begun
-                used += 1
-                begun = -1
-            continue
-        if bits == 0xFF:
-            if begun < 0:
-                begun = x
-            continue
-        # The bits of this byte, and whether a run came in: where they change, a run begins or ends.
-        changes = bits ^ ((bits << np.uint64(1)) | np.uint64(begun >= 0))
+            word &= _EVERY_BIT << np.uint64(start - x)
+        if stop - x < 64:
+            word &= (np.uint64(1) << np.uint64(stop - x)) - np.uint64(1)
+        # Where a bit is not as the one before, a run begins or ends.
+        changes = word ^ ((word << np.uint64(1)) | np.uint64(begun >= 0))
         while changes:
-            place = lowest_one(changes)
+            change = x + lowest_one(changes)
             changes &= changes - np.uint64(1)
-            if place >= SUB:
-                break
             if begun < 0:
-                begun = x + place
+                begun = change
             else:
-                runs[used, 0], runs[used, 3] = begun, x + place - begun
-                used += 1
+                target = _put(target, ox + begun, oy, oz, change - begun)
                 begun = -1
-    if begun >= 0:
-        runs[used, 0], runs[used, 3] = begun, stop - begun
-        used += 1
-    return used
+    return target if begun < 0 else _put(target, ox + begun, oy, oz, stop - begun)
 
 
 @numba.njit(  # type: ignore[untyped-decorator]
@@ -171,7 +162,7 @@ def _runs(
     subs: int,
 ) -> tuple[_Runs, _Places]:
     masks, contents = np.empty(subs * MASK_BYTES, np.uint8), np.empty(subs, np.uint8)
-    meant = np.empty(SUB_VOXELS, np.uint8)
+    meant, rows = np.empty(SUB_VOXELS, np.uint8), np.empty(subs, np.uint8)
     ends = np.empty(len(addresses), np.int64)
     runs = np.empty((1024, 4), np.int32)
     used = 0
@@ -184,21 +175,22 @@ def _runs(
         x0, x1 = max(bounds[2] - ox, 0), min(bounds[5] - ox, at.gx * SUB)
         if z0 < z1 and y0 < y1 and x0 < x1:
             _mask(block, flags[starts[i] :], masks, contents, meant)
+            for row in range(at.gz * at.gy):
+                rows[row] = NONE
+                for x in range(x0 >> 3, (x1 + 7) >> 3):
+                    rows[row] |= contents[row * at.gx + x]
+            most = (y1 - y0) * at.gx * (SUB // 2)
             for z in range(z0, z1):
+                if used + most > len(runs):
+                    runs = _more_room(runs, used, most)
+                begin = signed(runs.ctypes.data)
+                target = begin + _RUN_BYTES * used
                 for y in range(y0, y1):
-                    sub = ((z >> 3) * at.gy + (y >> 3)) * at.gx
-                    some = False
-                    for x in range(at.gx):
-                        some |= contents[sub + x] != NONE
-                    if not some:
-                        continue
-                    if used + at.gx * (SUB // 2) > len(runs):
-                        runs = _more_room(runs, used, at.gx * (SUB // 2))
-                    first = sub * MASK_BYTES + (z & 7) * SUB + (y & 7)
-                    begin = used
-                    used = _row_runs(masks, first, at.gx, (x0, x1), runs, used)
-                    for j in range(begin, used):
-                        _put(runs, j, ox + runs[j, 0], oy + y, oz + z, runs[j, 3])
+                    row = (z >> 3) * at.gy + (y >> 3)
+                    if rows[row] != NONE:
+                        mask = signed(masks.ctypes.data) + row * at.gx * MASK_BYTES + (z & 7) * SUB + (y & 7)
+                        target = _row_runs(mask, x0, x1, oz + z, oy + y, ox, target)
+                used = (target - begin) // _RUN_BYTES
         ends[i] = used
     return runs[:used].copy(), ends
 
