@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import uuid
-from contextlib import closing
 from typing import Any
 
 from tests.concurrency.conftest import at_once, new_instance
 from tests.conftest import TOKEN, Server
 from tests.crash.load import Http
+from tests.keyed import Keyed, post
 
 CLIENTS = 8
 ROUNDS = 4
-
-
-def post(server: Server, path: str, body: bytes, key: str) -> tuple[int, bytes, bool]:
-    """Status and body of the answer, and whether it is that of an earlier request."""
-    headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": key}
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
-        connection.request("POST", path, body, headers)
-        with connection.getresponse() as answer:
-            return answer.status, answer.read(), answer.getheader("Idempotent-Replayed") == "true"
 
 
 def raced(servers: list[Server], path: str, body: bytes, *, key: str | None = None) -> tuple[bytes, int]:
     """What all clients were answered, which must be one thing, and how many of them had it done."""
     key = key or uuid.uuid4().hex
 
-    def work(client: int, _: Http) -> tuple[int, bytes, bool]:
-        return post(servers[client % len(servers)], path, body, key)
+    def work(client: int, _: Http) -> Keyed:
+        return post(servers[client % len(servers)], path, key, body)
 
     answers = at_once(servers, work, CLIENTS)
-    assert [answer[:2] for answer in answers if answer[0] != 200] == []
-    assert len({content for _, content, _ in answers}) == 1
-    return answers[0][1], sum(not repeated for _, _, repeated in answers)
+    assert [answer for answer in answers if answer.status != 200] == []
+    assert len({answer.body for answer in answers}) == 1
+    return answers[0].body, sum(not answer.replayed for answer in answers)
 
 
 def read(server: Server, path: str) -> Any:
@@ -87,13 +77,12 @@ def test_different_requests_with_one_key_are_not_both_done(servers: list[Server]
     for number in range(ROUNDS):
         key = f"{number}-{path}"
 
-        def work(client: int, _: Http, key: str = key) -> tuple[int, bool]:
-            status, _answer, repeated = post(servers[client % len(servers)], f"{path}/key/{client % 2}", b"value", key)
-            return status, repeated
+        def work(client: int, _: Http, key: str = key) -> Keyed:
+            return post(servers[client % len(servers)], f"{path}/key/{client % 2}", key, b"value")
 
         answers = at_once(servers, work, CLIENTS)
-        winners = {client % 2 for client, (status, _) in enumerate(answers) if status == 200}
+        winners = {client % 2 for client, answer in enumerate(answers) if answer.status == 200}
         assert len(winners) == 1
-        assert all(status == (200 if client % 2 in winners else 422) for client, (status, _) in enumerate(answers))
-        assert [repeated for status, repeated in answers if status == 200].count(False) == 1
+        assert all(answer.status == (200 if client % 2 in winners else 422) for client, answer in enumerate(answers))
+        assert [answer.replayed for answer in answers if answer.status == 200].count(False) == 1
         assert len(read(servers[0], f"{path}/mutations")) == number + 1

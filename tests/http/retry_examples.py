@@ -1,31 +1,55 @@
 """A request to each route that changes something, on the repo that `prepare` makes.
 
-In paths and bodies stand ROOT for the open root of the repo, DONE for the committed root of another, and ONE and TWO for its
-committed children, which hold different values of one key. The names of instances are those of their types.
+In paths and bodies stand ROOT for the open root of the repo, DONE for the committed root of another, ONE and TWO for its
+committed children, which hold different values of one key, and BLOCK for a block of labels. The names of instances are
+those of their types.
 """
 
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
+import numpy as np
+from tests.datatypes.labelmap.messages import mapping_ops
 from tests.http.conftest import Client
 
 from dvid.codecs.keyvalues import encode_keyvalues
+from dvid.http import instances, nodes, repositories, server
+from dvid.http.routing import Table
+from dvid.routes import Route
 
 ADMIN = {"Authorization": "Bearer token-for-tests"}
 BLOCK = 32**3
+SERVER = Table(server.ROUTES, "the server")
+TABLES = {"node": Table(nodes.ROUTES, "a node"), "repo": Table(repositories.ROUTES, "a repo")}
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A request that succeeds."""
 
-    handler: str
-    """Module and name of the function that serves the route."""
+    method: str
     path: str
     body: bytes = b""
+
+    @property
+    def route(self) -> Route:
+        """The route that serves it."""
+        path, _, query = self.path.partition("?")
+        _, _, kind, *place = path.split("/", 5)
+        options: Mapping[str, str | list[str]] = dict(parse_qsl(query))
+        if kind == "node" and len(place) == 3:
+            table, path = instances.table(place[1]), "/" + place[2]
+        elif kind in TABLES:
+            table, path = TABLES[kind], "/" + "/".join(place[1:])
+        else:
+            table, path = SERVER, path.removeprefix("/api")
+        return table.match(self.method, path, options, lambda _: None).route
 
 
 def prepare(client: Client) -> dict[str, str]:
@@ -42,54 +66,81 @@ def prepare(client: Client) -> dict[str, str]:
         assert client.simulate_post(f"/api/node/{side}/kv/key/k", body=branch).status_code == 200
         assert client.simulate_post(f"/api/node/{side}/commit", json={}).status_code == 200
         sides.append(side)
-    return {"ROOT": client.root, "DONE": done, "ONE": sides[0], "TWO": sides[1]}
+    return {"ROOT": client.root, "DONE": done, "ONE": sides[0], "TWO": sides[1], "BLOCK": _segmentation(client)}
 
 
-def _json(handler: str, path: str, body: Any) -> Example:
-    return Example(handler, path, json.dumps(body).encode())
+def _segmentation(client: Client) -> str:
+    """Make a labelmap of the supervoxels 1 to 4, with the bodies 1, 2 and 3; its block, as requests have it."""
+    path = client.make_instance("labelmap", "labelmap", BlockSize="32,32,32")
+    labels = np.repeat(np.arange(1, 5, dtype=np.uint64), BLOCK // 4).tobytes()
+    assert client.simulate_post(f"{path}/raw/0_1_2/32_32_32/0_0_0", body=labels).status_code == 200
+    assert client.simulate_post(f"{path}/merge", json=[3, 4]).status_code == 200
+    return client.simulate_get(f"{path}/specificblocks", params={"blocks": "0,0,0"}).content.decode("latin-1")
+
+
+def _json(path: str, body: Any) -> Example:
+    return Example("POST", path, json.dumps(body).encode())
 
 
 _PARENTS = ["ONE", "TWO"]
 EXAMPLES = [
-    _json("http.repositories.post_repos", "/api/repos", {"alias": "again"}),
-    Example("http.repositories.delete_repo", "/api/repo/DONE?imsure=true"),
-    _json("http.repositories.post_info", "/api/repo/ROOT/info", {"alias": "other"}),
-    _json("http.repositories.post_instance", "/api/repo/ROOT/instance", {"typename": "keyvalue", "dataname": "new"}),
-    _json("http.repositories.post_rename", "/api/repo/ROOT/instance/roi/rename", {"name": "region"}),
-    Example("http.repositories.delete_instance", "/api/repo/ROOT/instance/roi?imsure=true"),
-    _json("http.repositories.post_log", "/api/repo/ROOT/log", {"log": ["a line"]}),
-    _json("http.repositories.post_merge", "/api/repo/DONE/merge", {"mergeType": "conflict-free", "parents": _PARENTS}),
-    _json("http.repositories.post_resolve", "/api/repo/DONE/resolve", {"data": ["kv"], "parents": _PARENTS}),
-    _json("http.nodes.post_note", "/api/node/ROOT/note", {"note": "a note"}),
-    _json("http.nodes.post_log", "/api/node/ROOT/log", {"log": ["a line"]}),
-    _json("http.nodes.post_commit", "/api/node/ROOT/commit", {"note": "done"}),
-    _json("http.nodes.post_newversion", "/api/node/DONE/newversion", {"note": "next"}),
-    _json("http.nodes.post_branch", "/api/node/DONE/branch", {"branch": "side"}),
-    _json("http.nodes.post_tag", "/api/node/DONE/tag", {"tag": "release"}),
-    _json("datatypes.common.post_tags", "/api/node/ROOT/keyvalue/tags", {"a": "b"}),
-    _json("datatypes.common.post_sync", "/api/node/ROOT/keyvalue/sync", {"sync": "roi"}),
-    Example("datatypes.common.post_blob", "/api/node/ROOT/keyvalue/blobstore", b"content"),
-    Example("datatypes.keyvalue.routes.post_key", "/api/node/ROOT/keyvalue/key/k", b"value"),
-    Example("datatypes.keyvalue.routes.delete_key", "/api/node/ROOT/keyvalue/key/k"),
+    _json("/api/repos", {"alias": "again"}),
+    Example("DELETE", "/api/repo/DONE?imsure=true"),
+    _json("/api/repo/ROOT/info", {"alias": "other"}),
+    _json("/api/repo/ROOT/instance", {"typename": "keyvalue", "dataname": "new"}),
+    _json("/api/repo/ROOT/instance/roi/rename", {"name": "region"}),
+    Example("DELETE", "/api/repo/ROOT/instance/roi?imsure=true"),
+    _json("/api/repo/ROOT/log", {"log": ["a line"]}),
+    _json("/api/repo/DONE/merge", {"mergeType": "conflict-free", "parents": _PARENTS}),
+    _json("/api/repo/DONE/resolve", {"data": ["kv"], "parents": _PARENTS}),
+    _json("/api/node/ROOT/note", {"note": "a note"}),
+    _json("/api/node/ROOT/log", {"log": ["a line"]}),
+    _json("/api/node/ROOT/commit", {"note": "done"}),
+    _json("/api/node/DONE/newversion", {"note": "next"}),
+    _json("/api/node/DONE/branch", {"branch": "side"}),
+    _json("/api/node/DONE/tag", {"tag": "release"}),
+    _json("/api/node/ROOT/keyvalue/tags", {"a": "b"}),
+    _json("/api/node/ROOT/keyvalue/sync", {"sync": "roi"}),
+    Example("POST", "/api/node/ROOT/keyvalue/blobstore", b"content"),
+    Example("POST", "/api/node/ROOT/keyvalue/key/k", b"value"),
+    Example("DELETE", "/api/node/ROOT/keyvalue/key/k"),
     Example(
-        "datatypes.keyvalue.routes.post_keyvalues",
+        "POST",
         "/api/node/ROOT/keyvalue/keyvalues",
         b"".join(encode_keyvalues([("a", b"1"), ("b", b"2")])),
     ),
-    _json("datatypes.roi.routes.post_roi", "/api/node/ROOT/roi/roi", [[0, 0, 0, 3]]),
-    Example("datatypes.roi.routes.delete_roi", "/api/node/ROOT/roi/roi"),
-    _json("datatypes.roi.routes.post_info", "/api/node/ROOT/roi/info", {"BlockSize": "64,64,64"}),
-    Example("datatypes.imageblk.raw.post_raw", "/api/node/ROOT/uint8blk/raw/0_1_2/32_32_32/0_0_0", bytes(BLOCK)),
+    _json("/api/node/ROOT/roi/roi", [[0, 0, 0, 3]]),
+    Example("DELETE", "/api/node/ROOT/roi/roi"),
+    _json("/api/node/ROOT/roi/info", {"BlockSize": "64,64,64"}),
+    Example("POST", "/api/node/ROOT/uint8blk/raw/0_1_2/32_32_32/0_0_0", bytes(BLOCK)),
     Example(
-        "datatypes.imageblk.raw.post_raw",
+        "POST",
         "/api/node/ROOT/uint8blk/raw/0_1_2/3_3_3/5_5_5?unaligned=true",
         b"x" * 27,
     ),
-    Example("datatypes.imageblk.blocks.post_blocks", "/api/node/ROOT/uint8blk/blocks/0_0_0/2", b"x" * 2 * BLOCK),
+    Example("POST", "/api/node/ROOT/uint8blk/blocks/0_0_0/2", b"x" * 2 * BLOCK),
     _json(
-        "datatypes.imageblk.routes.post_extents",
         "/api/node/ROOT/uint8blk/extents",
         {"MinPoint": [0, 0, 0], "MaxPoint": [9, 9, 9]},
     ),
-    _json("datatypes.imageblk.routes.post_resolution", "/api/node/ROOT/uint8blk/resolution", [4, 4, 40]),
+    _json("/api/node/ROOT/uint8blk/resolution", [4, 4, 40]),
+    Example(
+        "POST",
+        "/api/node/ROOT/labelmap/raw/0_1_2/32_32_32/32_0_0",
+        np.full(BLOCK, 7, np.uint64).tobytes(),
+    ),
+    Example("POST", "/api/node/ROOT/labelmap/blocks", b"BLOCK"),
+    Example("POST", "/api/node/ROOT/labelmap/ingest-supervoxels", b"BLOCK"),
+    _json("/api/node/ROOT/labelmap/merge", [1, 2]),
+    _json("/api/node/ROOT/labelmap/cleave/3", [4]),
+    _json("/api/node/ROOT/labelmap/renumber", [9, 2]),
+    Example(
+        "POST",
+        "/api/node/ROOT/labelmap/split-supervoxel/1",
+        struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 0, 0, 0, 5),
+    ),
+    Example("POST", "/api/node/ROOT/labelmap/mappings", mapping_ops((1, [50]))),
+    Example("POST", "/api/node/ROOT/labelmap/maxlabel/1000"),
+    Example("POST", "/api/node/ROOT/labelmap/nextlabel/5"),
+    Example("POST", "/api/node/ROOT/labelmap/set-nextlabel/2000"),
 ]
