@@ -270,16 +270,22 @@ def finished(writer: Writer, gz: int, gy: int, gx: int) -> _Bytes:
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
 def load_sub(source: int, to_plane: int, to_row: int, sub: _Labels) -> bool:
-    """Copy a sub-block out of a box; whether it has one label only."""
+    """Copy a sub-block out of a box; if it has one label only, just its first voxel. Whether it has."""
     first = load_u64(source)
-    change = np.uint64(0)
-    for row in range(SUB * SUB):
-        at = source + (row >> 3) * to_plane + (row & 7) * to_row
-        for x in range(SUB):
-            label = load_u64(at + 8 * x)
-            sub[row * SUB + x] = label
-            change |= label ^ first
-    return change == 0  # type: ignore[no-any-return]
+    target = signed(sub.ctypes.data)
+    store_u64(target, first)
+    for z in range(SUB):
+        change = np.uint64(0)
+        for y in range(SUB):
+            at = source + z * to_plane + y * to_row
+            for x in range(SUB):
+                change |= load_u64(at + 8 * x) ^ first
+        if change:
+            for row in range(SUB * SUB):
+                at = source + (row >> 3) * to_plane + (row & 7) * to_row
+                copy_bytes(np.uintp(target + 64 * row), np.uintp(at), 64)
+            return False
+    return True
 
 
 @numba.njit(  # type: ignore[untyped-decorator]
