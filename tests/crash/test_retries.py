@@ -10,12 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from tests.conftest import Serve, Server
 from tests.crash.load import Http
 from tests.crash.test_kill import assert_store_is_sound
 from tests.keyed import post
 
-ROUNDS = 3
+ROUNDS = 2
 CLIENTS = 4
 
 
@@ -39,6 +40,7 @@ def test_an_answer_is_repeated_after_a_kill(serve: Serve, tmp_path: Path) -> Non
     assert_store_is_sound(tmp_path / "data")
 
 
+@pytest.mark.slow
 def test_what_a_kill_interrupts_is_done_exactly_once_when_it_is_sent_again(serve: Serve, tmp_path: Path) -> None:
     random = Random(4)
     server = serve(tmp_path / "data")
