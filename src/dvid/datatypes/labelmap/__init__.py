@@ -2,7 +2,18 @@
 
 from dvid.datatypes.base import Datatype
 from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
-from dvid.datatypes.labelmap import blocks, bodies, editing, mappings, numbers, splitting, volumes
+from dvid.datatypes.labelmap import (
+    blocks,
+    bodies,
+    editing,
+    history,
+    indices,
+    mappings,
+    numbers,
+    sparse,
+    splitting,
+    volumes,
+)
 from dvid.datatypes.labelmap.settings import SETTINGS, configure, extended
 from dvid.datatypes.voxels import extents_beside
 
@@ -19,8 +30,11 @@ DATATYPES = (
             *blocks.ROUTES,
             *bodies.ROUTES,
             *editing.ROUTES,
+            *sparse.ROUTES,
             *splitting.ROUTES,
+            *indices.ROUTES,
             *mappings.ROUTES,
+            *history.ROUTES,
             *numbers.ROUTES,
             *DESCRIPTION_ROUTES,
         ),
