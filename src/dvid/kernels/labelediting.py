@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
 from dvid.kernels.buffers import addresses
-from dvid.kernels.labelblocks import fill_sub, load_table, unpack_sub
+from dvid.kernels.labelblocks import fill_rows, fill_sub, load_table, unpack_sub
 from dvid.kernels.labellayout import (
     ADDRESSES,
     BLOCK,
@@ -37,7 +37,7 @@ from dvid.kernels.labelwriting import (
     new_writer,
     with_room,
 )
-from dvid.kernels.words import load_u16, load_u64, ones, signed
+from dvid.kernels.words import load_u16, load_u64, ones, signed, store_u64
 
 _Bytes = NDArray[np.uint8]
 _Labels = NDArray[np.uint64]
@@ -50,6 +50,8 @@ _FOUND = types.Array(types.int64, 1, "C")
 _ROW_BYTES = SUB * 8
 _PLANE_BYTES = SUB * _ROW_BYTES
 _HALF = SUB // 2
+# Where the 2 x 2 x 2 voxels of a cell are.
+_CELL = tuple(z * _PLANE_BYTES + y * _ROW_BYTES + x * 8 for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
 SPLIT, REMAIN, OUTSIDE = range(3)
 """Which voxels `split_block` counts."""
@@ -190,34 +192,33 @@ def split_block(
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _winner(cell: _Labels) -> np.uint64:
-    """The most frequent of 8 labels without counting 0, of equally frequent ones the lowest; 0 if all are 0."""
+def _winner(cell: int) -> np.uint64:
+    """The most frequent label but 0 of the 2 x 2 x 2 voxels from an address on, of equally frequent ones the lowest."""
     best, votes = np.uint64(0), 0
     for i in range(8):
-        label = cell[i]
+        label = load_u64(cell + _CELL[i])
         if label == 0 or label == best:
             continue
         found = 0
         for j in range(8):
-            found += signed(cell[j] == label)
+            found += signed(load_u64(cell + _CELL[j]) == label)
         if found > votes or (found == votes and label < best):
             best, votes = label, found
     return best
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _halve(fine: _Labels, cell: _Labels, target: _Labels, first: int) -> None:
-    """Reduce a sub-block to an eighth of another one that begins at `first`."""
+def _halve(fine: int, target: int) -> None:
+    """Reduce the sub-block at an address to an eighth of another one."""
     for z in range(_HALF):
         for y in range(_HALF):
             for x in range(_HALF):
-                at = 2 * ((z * SUB + y) * SUB + x)
-                label = fine[at]
+                cell = fine + 2 * (z * _PLANE_BYTES + y * _ROW_BYTES + x * 8)
+                label = load_u64(cell)
                 change = np.uint64(0)
-                for i in range(8):
-                    cell[i] = fine[at + ((i >> 2) * SUB + ((i >> 1) & 1)) * SUB + (i & 1)]
-                    change |= cell[i] ^ label
-                target[first + (z * SUB + y) * SUB + x] = label if change == 0 else _winner(cell)
+                for i in range(1, 8):
+                    change |= load_u64(cell + _CELL[i]) ^ label
+                store_u64(target + z * _PLANE_BYTES + y * _ROW_BYTES + x * 8, label if change == 0 else _winner(cell))
 
 
 @numba.njit(_OUT(ADDRESSES, TRIPLE, types.int64), nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -235,28 +236,34 @@ def _downres(children: NDArray[np.uint64], grid_zyx: tuple[int, int, int], multi
     writer = new_writer(subs, multiplier)
     codes = np.empty(SUB_VOXELS, np.uint16)
     table, sub, own = np.empty(SUB_VOXELS, np.uint64), np.empty(SUB_VOXELS, np.uint64), np.empty(SUB_VOXELS, np.uint64)
-    fine, cell = np.empty(SUB_VOXELS, np.uint64), np.empty(8, np.uint64)
+    fine = np.empty(SUB_VOXELS, np.uint64)
+    to, of = signed(sub.ctypes.data), signed(fine.ctypes.data)
     for coarse in range(subs):
         z, y, x = coarse // (gy * gx), coarse // gx % gy, coarse % gx
+        whole, only = True, np.uint64(0)
         for part in range(8):
             cz, cy, cx = 2 * z + (part >> 2), 2 * y + ((part >> 1) & 1), 2 * x + (part & 1)
             octant = (cz // gz) * 4 + (cy // gy) * 2 + cx // gx
             block = signed(children[octant])
-            first = (((part >> 2) * SUB + ((part >> 1) & 1)) * SUB + (part & 1)) * _HALF
+            target = to + _HALF * _CELL[part]
             solid, label = True, np.uint64(0)
             if block:
                 i = ((cz % gz) * gy + cy % gy) * gx + cx % gx
                 number = numbers[octant] + 2 * i
                 solid, label = _load(block, listed[octant], number, tables[octant, i], values[octant, i], table, fine)
             if solid:
-                for row in range(_HALF * _HALF):
-                    for i in range(_HALF):
-                        sub[first + ((row >> 2) * SUB + (row & 3)) * SUB + i] = label
+                fill_rows(target, _HALF, _HALF, _HALF, _PLANE_BYTES, _ROW_BYTES, label)
             else:
-                _halve(fine, cell, sub, first)
+                _halve(of, target)
+            if part == 0:
+                only = label
+            whole = whole and solid and label == only
         if lacks_room(writer):
             writer = with_room(writer)
-        append_sub(writer, sub, codes, own)
+        if whole:
+            append_solid(writer, only)
+        else:
+            append_sub(writer, sub, codes, own)
     made: _Bytes = finished(writer, gz, gy, gx)
     return made
 
