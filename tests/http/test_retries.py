@@ -9,7 +9,7 @@ from tests.http.conftest import ADMIN, Client, MakeClient
 from tests.http.retry_examples import BLOCK, EXAMPLES, Example, prepare
 
 from dvid.database import Database
-from dvid.errors import Conflict, DvidError, TooLarge
+from dvid.errors import Busy, Conflict, DvidError, TooLarge
 from dvid.http.openapi import document, sections
 from dvid.http.retries import MOST_BYTES, Attempt
 from dvid.routes import Reply
@@ -259,6 +259,20 @@ def test_a_reply_that_cannot_be_kept_is_refused_without_a_trace(
 
     with pytest.raises(error, match="without an Idempotency-Key"):
         database_of(client).store.transact(operation)
+    assert state(client) == before
+
+
+def test_a_second_arrival_is_rolled_back_and_answered_only_what_is_committed(client: Client) -> None:
+    database, before = database_of(client), state(client)
+    first, second = (Attempt(KEY, "POST", "/", "", 24) for _ in range(2))
+
+    def operation(transaction: Transaction) -> None:
+        first.keep(transaction, Reply(b"first"))
+        second.keep(transaction, Reply(b"second"))
+
+    with pytest.raises(Busy, match="send it again"):
+        database.store.transact(operation)
+    assert second.find(database) is None
     assert state(client) == before
 
 
