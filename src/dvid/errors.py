@@ -54,6 +54,12 @@ class MethodNotAllowed(DvidError):
     status = 405
 
 
+class Stalled(DvidError):
+    """The client has stopped in the middle of sending a request: nothing was changed, it may be sent again."""
+
+    status = 408
+
+
 class Conflict(DvidError):
     """What is asked for contradicts what is stored."""
 

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -94,6 +94,54 @@ def test_a_body_that_does_not_arrive_in_time_is_given_up(serve: Serve, step: flo
         assert answer == b""
     assert requests.get(f"{volume.server.url}api/node/{volume.root}/kv/key/a").status_code == 404
     assert "limits.requestSeconds" in volume.server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("head", "begun"),
+    [("Content-Length: 999", b""), ("Content-Length: 999", b"abc"), ("Transfer-Encoding: chunked", b'5\r\n{"log')],
+    ids=["nothing", "a part", "a part of a chunk"],
+)
+def test_a_client_that_stops_sending_is_answered(serve: Serve, head: str, begun: bytes) -> None:
+    volume = Volume(serve(workers=1, silence_seconds=1))
+    with volume.connection() as idle, volume.connection() as client:
+        idle.sendall(b"GET /api/heartbeat HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(1000).endswith(b"OK")
+        client.sendall(f"POST /api/repo/{volume.root}/log HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + begun)
+        answer = client.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"nothing came for 1 s (limits.silenceSeconds)" in answer
+        assert client.recv(1000) == b""
+        idle.sendall(b"GET /api/heartbeat HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(1000).endswith(b"OK")
+    assert requests.get(f"{volume.server.url}api/repo/{volume.root}/log").json()["log"] == []
+    assert "1 requests were ended" in volume.server.log.read_text()
+
+
+def test_a_client_that_sends_slowly_is_not_silent(serve: Serve) -> None:
+    volume = Volume(serve(workers=1, silence_seconds=1))
+    path = f"/api/node/{volume.root}/kv/key/a"
+    with volume.connection() as client:
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".encode())
+        for _ in range(10):
+            time.sleep(0.3)
+            client.sendall(b"x")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert requests.get(volume.server.url.rstrip("/") + path).content == b"x" * 10
+
+
+@pytest.mark.slow
+def test_more_silent_clients_than_threads_do_not_keep_others_out(serve: Serve) -> None:
+    volume = Volume(serve(workers=1, threads=2, silence_seconds=2))
+    url = f"{volume.server.url}api/node/{volume.root}/kv/key/a"
+    with ExitStack() as stack:
+        clients = [stack.enter_context(volume.connection()) for _ in range(90)]
+        for client in clients:
+            client.sendall(f"POST {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc".encode())
+        assert requests.post(url, data=b"value", timeout=60).status_code == 200
+        assert requests.get(url, timeout=60).content == b"value"
+        for client in clients:
+            # The server cannot tell the connections of requests that wait for a thread: it may cut some of them first.
+            assert client.recv(1000)[:13] in (b"HTTP/1.1 408 ", b"HTTP/1.1 400 ")
 
 
 def test_a_reader_that_stops_is_given_up(serve: Serve) -> None:

@@ -19,7 +19,7 @@ def test_no_more_than_the_places_are_inside() -> None:
             with lock:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
-            with gate.reading():
+            with gate.reading(gate.arrive("")):
                 pass
             with lock:
                 inside[0] -= 1
@@ -37,7 +37,7 @@ def test_no_more_than_the_places_are_inside() -> None:
 def test_a_short_wait_keeps_its_place() -> None:
     gate = Gate(1)
     gate.enter()
-    with gate.reading():
+    with gate.reading(gate.arrive("")):
         gate.take_from_waiting()
         assert gate.running == 1
         assert gate.longest_read() >= 0
@@ -48,7 +48,7 @@ def test_a_long_wait_loses_its_place_and_gets_one_again(monkeypatch: pytest.Monk
     monkeypatch.setattr("dvid.http.gate.SHORT", -1.0)
     gate = Gate(1)
     gate.enter()
-    with gate.reading():
+    with gate.reading(gate.arrive("")):
         gate.take_from_waiting()
         gate.take_from_waiting()
         assert gate.running == 0
@@ -56,6 +56,25 @@ def test_a_long_wait_loses_its_place_and_gets_one_again(monkeypatch: pytest.Monk
         gate.leave()
     assert gate.running == 1
     assert gate.longest_read() == 0.0
+
+
+def test_a_request_is_known_until_its_answer_leaves() -> None:
+    gate = Gate(1)
+    one, other = gate.arrive("10.0.0.1"), gate.arrive("10.0.0.1")
+    assert set(gate.exchanges()) == {one, other}
+    before = one.heard
+    with gate.reading(one):
+        assert one.reading is not None
+        assert other.reading is None
+        one.cut = True
+    assert one.reading is None
+    assert one.heard >= before
+    assert one.cut
+    with gate.reading(one):
+        assert not one.cut
+    gate.depart(one)
+    gate.depart(one)
+    assert gate.exchanges() == [other]
 
 
 def test_places_are_neither_lost_nor_made_when_both_act_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +88,7 @@ def test_places_are_neither_lost_nor_made_when_both_act_at_once(monkeypatch: pyt
     def work() -> None:
         for _ in range(2000):
             gate.enter()
-            with gate.reading():
+            with gate.reading(gate.arrive("")):
                 pass
             gate.leave()
 

@@ -131,7 +131,7 @@ def test_head_reads_nothing_where_the_length_is_known() -> None:
 def body_of(stream: Stream, length: int, done: list[tuple[int, bool]], gate: Gate) -> Body:
     made = answer(Reply(stream, length=length))
     gate.enter()
-    return Body(made, gate, lambda sent, cut: done.append((sent, cut)))
+    return Body(made, gate, lambda sent, cut: done.append((sent, cut)), lambda: None)
 
 
 def test_a_body_lets_go_when_the_client_leaves() -> None:

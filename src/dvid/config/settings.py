@@ -181,6 +181,13 @@ class Limits:
         1,
     )
     request_seconds: float = _setting("requestSeconds", values.SECONDS, "Longest time for one request.", 600.0, "`600`")
+    silence_seconds: float = _setting(
+        "silenceSeconds",
+        values.SECONDS,
+        "How long a request is kept while no byte of its body arrives; it is then answered with 408.",
+        30.0,
+        "`30`",
+    )
     key_bytes: int = _setting("keyBytes", values.whole(1, 480), "Longest key of a keyvalue instance, in bytes.", 400)
 
 

@@ -17,7 +17,7 @@ from dvid.errors import BadRequest, DvidError, Forbidden, NotFound
 from dvid.http import instances, metrics, nodes, repositories, server, validators
 from dvid.http.access import Access, Caller, need_admin
 from dvid.http.board import Board
-from dvid.http.calls import InstanceRequest, NodeRequest, Request, Service, skip_body
+from dvid.http.calls import EXCHANGE, InstanceRequest, NodeRequest, Request, Service, skip_body
 from dvid.http.console import console_file
 from dvid.http.gate import Gate
 from dvid.http.journal import Journal, Record
@@ -58,6 +58,7 @@ class Application:
         """Answer one request."""
         begin = time.perf_counter()
         visit = _Visit(environ["PATH_INFO"])
+        exchange = environ[EXCHANGE] = self._gate.arrive(environ.get("REMOTE_ADDR", ""))
         self._gate.enter()
         body: Body | None = None
         try:
@@ -70,9 +71,10 @@ class Application:
                 answer.close()
                 done(len(answer.body), False)
                 return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.body]
-            body = Body(answer, self._gate, done)
+            body = Body(answer, self._gate, done, partial(self._gate.depart, exchange))
         finally:
             if body is None:
+                self._gate.depart(exchange)
                 self._gate.leave()
         if environ["REQUEST_METHOD"] == "HEAD":
             body.close()

@@ -14,10 +14,10 @@ import msgspec
 
 from dvid.config import Config, Limits
 from dvid.database import Database
-from dvid.errors import BadRequest, Busy, Forbidden, LengthRequired, TooLarge
+from dvid.errors import BadRequest, Busy, Forbidden, LengthRequired, Stalled, TooLarge
 from dvid.http.access import Caller
 from dvid.http.board import Board
-from dvid.http.gate import Gate
+from dvid.http.gate import Exchange, Gate
 from dvid.http.journal import Journal
 from dvid.http.retries import Attempt
 from dvid.routes import Reply
@@ -26,6 +26,9 @@ from dvid.versions.catalogue import Directory
 from dvid.versions.records import InstanceRecord
 from dvid.versions.view import Edit, View
 from dvid.versions.viewing import Viewing
+
+EXCHANGE = "dvid.exchange"
+"""Where a request's environment has what the gate knows of it (`dvid.http.gate.Exchange`)."""
 
 _decode_json = msgspec.json.Decoder().decode
 _PIECE = 1 << 20
@@ -65,7 +68,7 @@ def skip_body(environ: Mapping[str, Any], gate: Gate, received: int, most: int) 
     while received <= most and (announced is None or received < announced):
         size = _PIECE if announced is None else min(_PIECE, announced - received)
         try:
-            with gate.reading():
+            with gate.reading(environ[EXCHANGE]):
                 piece = environ["wsgi.input"].read(size)
         except Exception:  # noqa: BLE001 - whatever it is, the client has gone
             return False
@@ -204,6 +207,7 @@ class Request:
         Raises:
             TooLarge: the body is longer than the server's `bodyBytes`.
             Busy: the request takes longer than the server's `requestSeconds`.
+            Stalled: nothing of it came for the server's `silenceSeconds`.
         """
         if time.monotonic() > self.deadline:
             raise Busy("the request's body came too slowly: it took longer than limits.requestSeconds")
@@ -213,9 +217,16 @@ class Request:
             size = min(size, announced - self.received)
         if size <= 0:
             return b""
-        with self.gate.reading():
+        exchange: Exchange = self._falcon.env[EXCHANGE]
+        with self.gate.reading(exchange):
             piece: bytes = self._falcon.env["wsgi.input"].read(size)
         self.received += len(piece)
+        # The end of a chunked body looks the same.
+        if len(piece) < size and (exchange.cut if announced is not None else exchange.tried is not None):
+            raise Stalled(
+                f"the request's body stopped after {self.received} bytes: nothing came for "
+                f"{self.limits.silence_seconds:g} s (limits.silenceSeconds)"
+            )
         if self.attempt is not None:
             self.attempt.take(piece)
         if announced is None and self.received > self.limits.body_bytes:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
-import stat
-import struct
 import threading
-from contextlib import closing, suppress
 
 from dvid.datatypes.base import datatypes
 from dvid.errors import DvidError
 from dvid.http.calls import Service
+from dvid.http.connections import cut_silent, drop_stalled
 from dvid.http.gate import SHORT
 from dvid.http.retries import kept_since
 from dvid.versions import layout
@@ -23,7 +20,6 @@ log = logging.getLogger("dvid.http")
 _TICK = 1.0
 _PRUNE_TICKS = 60
 _SWEEP_PAUSE = 0.02  # between two transactions: other writers are to come in
-_TCP_INFO = struct.Struct("=8B10I")  # <linux/tcp.h>, struct tcp_info up to tcpi_last_data_sent (milliseconds)
 
 
 class Chores:
@@ -75,7 +71,8 @@ class Chores:
                 self._stop.wait(60)
 
     def _watch(self) -> None:
-        allowed = self._service.config.limits.request_seconds
+        limits = self._service.config.limits
+        allowed, silence = limits.request_seconds, limits.silence_seconds
         gate, tick = self._service.gate, 0
         while not self._stop.wait(SHORT):
             gate.take_from_waiting()
@@ -91,35 +88,5 @@ class Chores:
                     dropped,
                     allowed,
                 )
-
-
-def drop_stalled(seconds: float) -> int:
-    """Shut the TCP connections of this process on which nothing was sent for so long; how many they were.
-
-    A thread that waits for the body of a request cannot be interrupted, and the HTTP server does not tell its
-    connection. But that one is among those on which a request has waited for its answer for too long.
-    """
-    dropped = 0
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):
-            # Closing a copy of any other file would undo this process's locks on it, the store's among them (fcntl(2)).
-            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
-                continue
-            copy = os.dup(int(name))  # the connection may be closed, and its number used again, at any moment
-            try:
-                dropped += stat.S_ISSOCK(os.fstat(copy).st_mode) and _drop(copy, seconds)
-            finally:
-                os.close(copy)
-    return dropped
-
-
-def _drop(descriptor: int, seconds: float) -> bool:
-    with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
-        if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
-            return False
-        connection.getpeername()  # a socket that listens has none: OSError
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        if _TCP_INFO.unpack(info)[-1] < seconds * 1000:
-            return False
-        connection.shutdown(socket.SHUT_RDWR)
-        return True
+            elif cut := cut_silent(gate.exchanges(), silence):
+                log.warning("%d requests were ended: nothing came for %g s (limits.silenceSeconds)", cut, silence)

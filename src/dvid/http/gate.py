@@ -12,10 +12,27 @@ import queue
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 
 SHORT = 0.05
 """How many seconds a request keeps its place while it waits for its client; it may be twice as long."""
+
+
+@dataclass(eq=False, slots=True)
+class Exchange:
+    """A request that nothing was answered to yet."""
+
+    address: str
+    """Of its client."""
+    heard: float
+    """Latest time at which something of it can have arrived, while nothing is waited for (time.monotonic)."""
+    reading: float | None = None
+    """Since when the bytes of its client are waited for; None: they are not."""
+    cut: bool = False
+    """True if its wait may have been ended because nothing came: connections from its address were cut meanwhile."""
+    tried: float | None = None
+    """When that was last done on its behalf."""
 
 
 class Gate:
@@ -28,7 +45,7 @@ class Gate:
         self._count = places
         self._numbers = count()
         self._waiting: dict[int, float] = {}
-        self._reading: dict[int, float] = {}
+        self._exchanges: set[Exchange] = set()
         self.enter = self._places.get
 
     def leave(self) -> None:
@@ -59,18 +76,32 @@ class Gate:
             if since < latest and self._waiting.pop(number, None) is not None:
                 self.leave()
 
+    def arrive(self, address: str) -> Exchange:
+        """Note a request that has come in from an address."""
+        exchange = Exchange(address, time.monotonic())
+        self._exchanges.add(exchange)
+        return exchange
+
+    def depart(self, exchange: Exchange) -> None:
+        """Forget a request: its answer leaves. Of no effect the second time."""
+        self._exchanges.discard(exchange)
+
+    def exchanges(self) -> list[Exchange]:
+        """The requests that nothing was answered to yet."""
+        return list(self._exchanges)
+
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self, exchange: Exchange) -> Iterator[None]:
         """Wait for the bytes of a client."""
         number = self.begin_wait()
-        self._reading[number] = time.monotonic()
+        exchange.cut, exchange.tried, exchange.reading = False, None, time.monotonic()
         try:
             yield
         finally:
-            del self._reading[number]
+            exchange.heard, exchange.reading = time.monotonic(), None
             self.end_wait(number)
 
     def longest_read(self) -> float:
         """For how many seconds a request has been waiting for its client's bytes, the longest one."""
         now = time.monotonic()
-        return max((now - since for since in list(self._reading.values())), default=0.0)
+        return max((now - since for exchange in self.exchanges() if (since := exchange.reading)), default=0.0)

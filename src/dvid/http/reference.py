@@ -20,8 +20,8 @@ It is the API of DVID, Janelia's data service, whose clients work unchanged.
 - **Nodes** are named by their UUID, by the beginning of one if no other begins so, by a tag, or as `UUID:branch`.
 - **Coordinates** in paths are x, y, z, with `_` between them.
 - **Errors** are one line of text: 400 the request cannot be understood, or its node, instance or state does not allow
-  it; 403 no right to do so; 404 no such thing; 405 not with this method; 409 it contradicts what is stored; 411 a body
-  without Content-Length; 413 over a limit, which the text names; 416 a range outside of the value; 422 the
+  it; 403 no right to do so; 404 no such thing; 405 not with this method; 408 its body stopped coming; 409 it contradicts what
+  is stored; 411 a body without Content-Length; 413 over a limit, which the text names; 416 a range outside of the value; 422 the
   `Idempotency-Key` of another request; 501 a type of data that is not served yet; 503 too much is running, or it took
   too long; 507 the store is full. A write that is answered with an error has left no trace.
 - **HEAD** answers what GET would, without the body; **OPTIONS** tells the methods, and what web pages may send.

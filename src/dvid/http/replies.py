@@ -203,11 +203,14 @@ def error_answer(error: BaseException, environ: Mapping[str, str]) -> Answer:
 class Body:
     """The pieces of an answer while they are sent.
 
-    Made by a request that has a place in the gate, and takes it over.
+    Made by a request that has a place in the gate, and takes it over. `begun` is called as the first piece leaves, and
+    `done` at the end.
     """
 
-    def __init__(self, answer: Answer, gate: Gate, done: Callable[[int, bool], None]) -> None:
-        self._answer, self._gate, self._done = answer, gate, done
+    def __init__(
+        self, answer: Answer, gate: Gate, done: Callable[[int, bool], None], begun: Callable[[], None]
+    ) -> None:
+        self._answer, self._gate, self._done, self._begun = answer, gate, done, begun
         self._next: Callable[[], bytes] = iter(cast("Pieces", answer.body)).__next__
         self._sent = 0
         self._ended = False
@@ -228,6 +231,8 @@ class Body:
             raise StopIteration from None
         finally:
             self._wait = self._gate.begin_wait()
+        if not self._sent:
+            self._begun()
         self._sent += len(piece)
         return piece
 
@@ -235,6 +240,7 @@ class Body:
         """The body was sent, or the client has gone."""
         if not self._ended:
             self._ended = True
+            self._begun()
             self._gate.end_wait(self._wait)
             try:
                 self._answer.close()
