@@ -19,6 +19,7 @@ from dvid.labels.bodies import all_bodies, members
 from dvid.labels.index import Entries, all_entries
 from dvid.labels.mapping import all_mappings, bodies_of
 from dvid.labels.numbering import largest_label
+from dvid.labels.undo import Undone, undo
 from dvid.versions import nodes, repos
 from dvid.versions.view import Edit, View
 
@@ -97,6 +98,9 @@ class Segmentation:
 
     def renumber(self, *pairs: tuple[int, int], node: str = "", user: str = "") -> int:
         return self.edit(lambda edit: grouping.renumber(edit, pairs), node, user)
+
+    def undo(self, mutation: int, node: str = "", user: str = "") -> Undone:
+        return self.edit(lambda edit: undo(edit, mutation), node, user)
 
     # ---- questions
 

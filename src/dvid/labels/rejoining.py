@@ -8,22 +8,21 @@ from typing import Any
 import numpy as np
 
 from dvid.codecs.labelblocks import decode, deflate, encode, labels_of, relabel
-from dvid.codecs.sparsevols import decode_rles
+from dvid.codecs.sparsevols import decode_rles, rles_header
 from dvid.errors import Conflict, CorruptValue
 from dvid.geometry import Zyx
 from dvid.labels.blocks import block_shape, expanded, stored_blocks
 from dvid.labels.bodies import body, existing, put_body
 from dvid.labels.grouping import held_by
 from dvid.labels.index import Entries, all_entries, change_index, is_anywhere, sizes_of
+from dvid.labels.logged import Logged, gone, log_undo, refusal
 from dvid.labels.mapping import body_of, put_mapping
-from dvid.labels.moves import Move
 from dvid.labels.scales import ask_for_scales
 from dvid.labels.splits import Parts, put_split, replace_member, rewrite, runs_by_block
 from dvid.labels.tables import BLOCKS, MEMBERS, SPLITS, Labels, block_key, member_keys
-from dvid.labels.undo import Logged, gone, log_undo, refusal, supervoxels_of
 from dvid.versions import layout
 from dvid.versions.envelope import Format
-from dvid.versions.view import Edit, View
+from dvid.versions.view import Edit
 
 _AT_ONCE = 256
 
@@ -36,7 +35,7 @@ def rejoin(edit: Edit, logged: Logged) -> int:
     """
     event = logged.events[0]
     supervoxel, parts = _told(event)
-    both = supervoxels_of(parts.split, parts.remain)
+    both = np.array([parts.split, parts.remain], np.uint64)
     for part, voxels, told in zip(
         both.tolist(), sizes_of(edit, both).tolist(), (event["SplitSize"], event["RemainSize"]), strict=True
     ):
@@ -44,25 +43,26 @@ def rejoin(edit: Edit, logged: Logged) -> int:
             raise gone(edit, logged, part, body_of(edit, part) or event["Body"])
         if voxels != told:
             why = f"supervoxel {part} has {voxels} voxels by now; the split gave it {told}"
-            raise refusal(edit, logged, why, lambda move: False, body(edit, body_of(edit, part)))
+            raise refusal(edit, logged, why, part, row=body(edit, body_of(edit, part)))
     owner = body_of(edit, parts.split)
     if body_of(edit, parts.remain) != owner:
         why = f"the supervoxels {parts.split} and {parts.remain} belong to different bodies by now"
-        raise refusal(edit, logged, why, lambda move: _holds(move.supervoxels, both))
+        raise refusal(edit, logged, why, parts.split, lambda move: _holds(move.supervoxels, both))
     row = body(edit, owner)
     if row is None or not held_by(edit, owner, bool(row["own"]), both).all():
         raise gone(edit, logged, parts.split, owner)
     if is_anywhere(edit, supervoxel) or body_of(edit, supervoxel):
-        raise refusal(edit, logged, f"{supervoxel} is the number of a supervoxel again", lambda move: False)
+        raise refusal(edit, logged, f"{supervoxel} is the number of a supervoxel again", supervoxel)
     mutation = log_undo(edit, logged, [event])
+    one = np.array([supervoxel], np.uint64)
     places = _relabel(edit, both, supervoxel)
     put_mapping(edit, both, 0)
-    put_mapping(edit, supervoxels_of(supervoxel), owner)
+    put_mapping(edit, one, owner)
     for key in member_keys(owner, both):
         edit.delete(MEMBERS, key)
     own = bool(row["own"]) and owner not in both.tolist()
     if supervoxel != owner:
-        edit.put(MEMBERS, member_keys(owner, supervoxels_of(supervoxel))[0], b"")
+        edit.put(MEMBERS, member_keys(owner, one)[0], b"")
     else:
         own = True
     edit.delete(SPLITS, layout.pack_u64(logged.mutation) + layout.pack_u32(0))
@@ -84,7 +84,7 @@ def split_again(edit: Edit, logged: Logged) -> int:
     for part in (parts.split, parts.remain):
         if body(edit, part) is not None or body_of(edit, part) or is_anywhere(edit, part):
             why = f"{part} is the number of a body or supervoxel again"
-            raise refusal(edit, logged, why, lambda move, part=part: move.target == part)  # type: ignore[misc]
+            raise refusal(edit, logged, why, part)
     sent = edit.blob(event["Split"])
     if sent is None:
         raise Conflict(
@@ -92,12 +92,13 @@ def split_again(edit: Edit, logged: Logged) -> int:
         )
     owner = body_of(edit, supervoxel)
     row = existing(edit, owner)
-    entries, places = rewrite(edit, supervoxel, parts, runs_by_block(decode_rles(sent), block_shape(edit)))
+    runs = decode_rles(rles_header(len(sent) // 16) + sent)  # the log keeps them without the header
+    entries, places = rewrite(edit, supervoxel, parts, runs_by_block(runs, block_shape(edit)))
     is_split = entries.supervoxels == np.uint64(parts.split)
     sizes = int(entries.voxels[is_split].sum()), int(entries.voxels[~is_split].sum())
     if sizes != (event["SplitSize"], event["RemainSize"]):
         why = f"the voxels of supervoxel {supervoxel} have changed"
-        raise refusal(edit, logged, why, lambda move: False, row)
+        raise refusal(edit, logged, why, supervoxel, row=row)
     replace_member(edit, owner, supervoxel, parts)
     mutation = log_undo(edit, logged, [event])
     put_split(edit, mutation, 0, supervoxel, parts)

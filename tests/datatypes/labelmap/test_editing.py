@@ -121,3 +121,65 @@ def test_a_merge_that_is_sent_twice_is_made_once(bodies: Bodies) -> None:
     again = bodies.request("POST", path, [2, 1], key)
     assert (first.status_code, first.json) == (again.status_code, again.json) == (200, first.json)
     assert len(bodies.inside.events()) == 2
+
+
+def test_undo_takes_the_latest_mutation_of_the_user_back(bodies: Bodies) -> None:
+    first = bodies.post("merge?u=alice", [2, 1]).json["MutationID"]
+    second = bodies.post("merge?u=alice", [2, 3]).json["MutationID"]
+    bodies.post("merge?u=bob", [4, 5])
+    reply = bodies.post("undo?u=alice", None)
+    event = bodies.inside.events()[-1]
+    assert (event["Action"], event["Undone"], event["User"]) == ("undo-complete", second, "alice")
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json == {
+        "MutationID": event["MutationID"],
+        "Undone": second,
+        "UndoneAction": "merge-complete",
+        "Redo": False,
+    }
+    assert bodies.post("undo?u=alice", "{}").json["Undone"] == first
+    assert bodies.inside.members(2) == [2]
+    redone = bodies.post("undo?u=alice", {"MutationID": reply.json["MutationID"]}).json
+    assert (redone["Undone"], redone["Redo"]) == (reply.json["MutationID"], True)
+    assert bodies.inside.members(2) == [2, 3]
+
+
+def test_undo_takes_mutations_of_others_back_where_they_are_named(bodies: Bodies) -> None:
+    bodies.post("merge?u=bob", [4, 5])
+    nameless = bodies.post("merge", [6, 7]).json["MutationID"]
+    assert bodies.post("undo?u=alice", {"User": "bob"}).json["UndoneAction"] == "merge-complete"
+    assert bodies.post("undo?u=alice", {"User": ""}).json["Undone"] == nameless
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message", "status"),
+    [
+        ("undo", "[1]", "was expected", 400),
+        ("undo", "x", "was expected", 400),
+        ("undo", {"MutationId": 5}, "MutationId", 400),
+        ("undo", {"MutationID": "5"}, "was expected", 400),
+        ("undo", {"MutationID": -5}, "not -5", 400),
+        ("undo", {"MutationID": 2**63}, f"not {2**63}", 400),
+        ("undo", {"MutationID": 5, "User": "a"}, "not both", 400),
+        ("undo", {"MutationID": 5}, "no mutation 5", 404),
+        ("undo", {"MutationID": 0}, "no mutation 0", 404),
+        ("undo?u=alice", None, "no mutation of 'alice'", 409),
+        ("undo", None, "no mutation without a name", 409),
+        ("undo", {"MutationID": 1_000_000_000}, "which cannot be taken back", 409),
+    ],
+)
+def test_what_cannot_be_taken_back_leaves_no_trace(
+    untouched: Bodies, path: str, body: Any, message: str, status: int
+) -> None:
+    untouched.refuse(path, body, message, status)
+
+
+def test_undo_says_what_stands_in_the_way(bodies: Bodies) -> None:
+    merged = bodies.post("merge", [2, 1]).json["MutationID"]
+    cleaved = bodies.post("cleave/2", [1]).json["MutationID"]
+    bodies.refuse("undo", {"MutationID": merged}, f"mutation {cleaved} (cleave-complete) did that", 409)
+    bodies.commit(bodies.node)
+    bodies.refuse("undo", None, "is committed")
+    child = bodies.child(bodies.node)
+    reply = bodies.ask("POST", "undo", {"MutationID": cleaved}, node=child)
+    assert (reply.status_code, bodies.node in reply.text) == (409, True)
