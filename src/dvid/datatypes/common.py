@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -69,11 +68,20 @@ def post_sync(call: Call, replace: bool) -> Reply:
 
 def get_mutations(call: Call, userid: str | None) -> Reply:
     """Answer the mutation log of one version."""
-    return Reply(_event_list(call, None, userid), JSON)
+    return Reply(event_list(call, None, _made_by(userid)), JSON)
 
 
 def get_mutations_range(call: Call, begin: str, end: str, rangefmt: str, userid: str | None) -> Reply:
     """Answer the mutation log of a path of versions, newest version first, as the reference server does."""
+    return Reply(event_list(call, path_back(call, begin, end), _made_by(userid)), JSON)
+
+
+def path_back(call: Call, begin: str, end: str) -> list[str]:
+    """The UUIDs of the nodes from `end` back to its ancestor `begin`.
+
+    Raises:
+        BadRequest: it is no ancestor.
+    """
     with call.view() as view:
         first, last = view.at(begin).node, view.at(end).node
         path, node = [last.uuid], last
@@ -82,15 +90,16 @@ def get_mutations_range(call: Call, begin: str, end: str, rangefmt: str, userid:
                 raise BadRequest(f"node {first.uuid} is not an ancestor of node {last.uuid}")
             node = view.version(node.parents[0]).node
             path.append(node.uuid)
-    return Reply(_event_list(call, path, userid), JSON)
+    return path
 
 
-def _event_list(call: Call, uuids: list[str] | None, user: str | None) -> Iterator[bytes]:
+def event_list(call: Call, uuids: list[str] | None, wanted: Callable[[EventHead], bool] | None) -> Iterator[bytes]:
+    """The events of versions as a JSON list, those that are wanted; of the node that the call is to, if none are named."""
     with call.view() as view:
         piece, separator = bytearray(b"["), b""
         for uuid in [None] if uuids is None else uuids:
             for event in (view if uuid is None else view.at(uuid)).events():
-                if user is not None and _user_of(event) != user:
+                if wanted is not None and not wanted(_head(event)):
                     continue
                 piece += separator + event
                 separator = b","
@@ -100,9 +109,18 @@ def _event_list(call: Call, uuids: list[str] | None, user: str | None) -> Iterat
         yield bytes(piece + b"]")
 
 
-def _user_of(event: bytes) -> str | None:
-    found: dict[str, Any] = msgspec.json.decode(event)
-    return found.get("User")
+class EventHead(msgspec.Struct):
+    """What is looked at of an event to see if it is wanted."""
+
+    Action: str
+    User: str | None = None
+
+
+_head = msgspec.json.Decoder(EventHead).decode
+
+
+def _made_by(user: str | None) -> Callable[[EventHead], bool] | None:
+    return None if user is None else lambda event: event.User == user
 
 
 def get_blob(call: Call, reference: str) -> Reply:

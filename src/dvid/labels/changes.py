@@ -13,14 +13,8 @@ from dvid.labels.tables import BODIES, Labels, label_keys
 from dvid.versions import layout
 from dvid.versions.view import Edit, View
 
-GROUPINGS: Final = (
-    "merge-complete",
-    "cleave-complete",
-    "renumber-complete",
-    "split-supervoxel-complete",
-    "split-complete",
-)
-"""Actions of the log that people do to bodies, as `mutations` lists them. The others tell of data that came in."""
+COMPLETE: Final = "-complete"
+"""How actions of the log end that people do to bodies: merges, cleaves, splits. The others tell of data that came in."""
 
 POSTED_INDEX: Final = "post-index"
 POSTED_MAPPINGS: Final = "post-mappings"
@@ -62,7 +56,7 @@ class Changes:
 
     def _change(self, label: int, version: int, mutation: int) -> Change:
         for event in self._of_mutation(version, mutation):
-            if event["Action"] in GROUPINGS:
+            if event["Action"].endswith(COMPLETE):
                 return Change(mutation, Stamp(event["Timestamp"], event.get("User", ""), event.get("App", "")))
             if event["Action"] == POSTED_INDEX and label in event["Labels"]:
                 stamp = Stamp(event["LastModTime"], event["LastModUser"], event["LastModApp"])

@@ -147,7 +147,7 @@ def split_supervoxel(
         edit: the instance.
         supervoxel: which.
         runs: what is split off; what of it lies outside the supervoxel is ignored.
-        sent: the runs as they were sent, kept in the blob store for the mutation log.
+        sent: the runs as they were sent, without a header before them: kept in the blob store for the mutation log.
         split_label: the label of what is split off; 0 for a new one.
         remain_label: the label of what remains; 0 for a new one.
         downres: let the lower resolutions follow.

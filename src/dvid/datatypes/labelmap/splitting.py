@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dvid.codecs.sparsevols import decode_rles
+from dvid.codecs.sparsevols import decode_rles, rles_header
 from dvid.datatypes.labelmap.arguments import label
 from dvid.errors import BadRequest
 from dvid.labels.splits import split_supervoxel
@@ -17,8 +17,10 @@ def post_split_supervoxel(call: Call, supervoxel: int, split: int, remain: int, 
     if not len(runs):
         raise BadRequest("split: the sparse volume that was sent has no voxels")
 
+    plain = sent[len(rles_header(0)) :]
+
     def divide(edit: Edit) -> Reply:
-        made = split_supervoxel(edit, supervoxel, runs, sent, split_label=split, remain_label=remain, downres=downres)
+        made = split_supervoxel(edit, supervoxel, runs, plain, split_label=split, remain_label=remain, downres=downres)
         return json_reply(
             {
                 "SplitSupervoxel": made.parts.split,
