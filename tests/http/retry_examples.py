@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
-from tests.datatypes.labelmap.messages import mapping_ops
+from tests.datatypes.labelmap.messages import label_index, label_indices, mapping_ops
 from tests.http.conftest import Client
 
 from dvid.codecs.keyvalues import encode_keyvalues
@@ -83,6 +83,7 @@ def _json(path: str, body: Any) -> Example:
 
 
 _PARENTS = ["ONE", "TWO"]
+_INDEX = label_index(2, {(0, 0, 0): {2: 100}})
 EXAMPLES = [
     _json("/api/repos", {"alias": "again"}),
     Example("DELETE", "/api/repo/DONE?imsure=true"),
@@ -139,6 +140,9 @@ EXAMPLES = [
         "/api/node/ROOT/labelmap/split-supervoxel/1",
         struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 0, 0, 0, 5),
     ),
+    Example("POST", "/api/node/ROOT/labelmap/undo"),
+    Example("POST", "/api/node/ROOT/labelmap/index/2", _INDEX),
+    Example("POST", "/api/node/ROOT/labelmap/indices", label_indices(_INDEX)),
     Example("POST", "/api/node/ROOT/labelmap/mappings", mapping_ops((1, [50]))),
     Example("POST", "/api/node/ROOT/labelmap/maxlabel/1000"),
     Example("POST", "/api/node/ROOT/labelmap/nextlabel/5"),
