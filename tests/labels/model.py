@@ -11,22 +11,32 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from dvid.codecs.sparsevols import encode_srles
 from dvid.database import Database
+from dvid.geometry import Box
+from dvid.kernels.runs import ordered_runs
 from dvid.labels import grouping
 from dvid.labels.accounts import account
 from dvid.labels.bodies import all_bodies, members
 from dvid.labels.index import Entries, all_entries
 from dvid.labels.mapping import all_mappings, bodies_of
 from dvid.labels.numbering import largest_label
+from dvid.labels.reading import read_labels
+from dvid.labels.splits import Divided, split_supervoxel
+from dvid.labels.tables import Labels
 from dvid.labels.undo import Undone, undo
+from dvid.labels.writing import from_voxels, from_wire, write_blocks
 from dvid.versions import nodes, repos
 from dvid.versions.view import Edit, View
 
 T = TypeVar("T")
 
 Place = tuple[int, int, int]
-"""A block: z, y, x."""
+"""A block, or a voxel: z, y, x."""
+
+BLOCK_ZYX: Place = (16, 16, 16)
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,25 @@ class Segmentation:
         blocks_zyx = np.stack((low >> 6, low >> 3 & 7, low & 7), 1)
         self.account(Entries(labels, blocks_zyx, np.array(list(sizes.values()), np.int64)), node)
 
+    def write(self, voxels: Labels, start_zyx: Place = (0, 0, 0), node: str = "", *, as_blocks: bool = False) -> int:
+        """Write the supervoxels of a box of whole blocks: as voxels, or as blocks that were encoded before."""
+        box = Box.at(start_zyx, voxels.shape)  # type: ignore[arg-type]
+        places = list(box.blocks(BLOCK_ZYX))
+        blocks = from_voxels(box, np.ascontiguousarray(voxels), BLOCK_ZYX, places)
+        if as_blocks:
+            blocks = [from_wire(block.place_zyx, block.data, BLOCK_ZYX) for block in blocks]
+        return self.edit(lambda edit: write_blocks(edit, blocks), node)
+
+    def split(
+        self, supervoxel: int, points_zyx: NDArray[np.integer[Any]], node: str = "", user: str = "", **labels: int
+    ) -> Divided:
+        """Split the voxels at some points, (n, 3), off from a supervoxel."""
+        runs = np.ones((len(points_zyx), 4), np.int32)
+        runs[:, :3] = points_zyx[:, ::-1]
+        runs = ordered_runs(runs)
+        sent = bytes(encode_srles(runs))
+        return self.edit(lambda edit: split_supervoxel(edit, supervoxel, runs, sent, **labels), node, user)
+
     def merge(self, target: int, *labels: int, node: str = "", user: str = "") -> int:
         return self.edit(lambda edit: grouping.merge(edit, target, labels), node, user)
 
@@ -110,6 +139,11 @@ class Segmentation:
 
     def bodies_of(self, *supervoxels: int, node: str = "") -> list[int]:
         return self.see(lambda view: bodies_of(view, np.array(supervoxels, np.uint64)).tolist(), node)
+
+    def voxels(self, shape_zyx: Place, start_zyx: Place = (0, 0, 0), node: str = "", *, bodies: bool = False) -> Labels:
+        """The supervoxels, or the bodies, of a box."""
+        box = Box.at(start_zyx, shape_zyx)
+        return self.see(lambda view: read_labels(view, box, supervoxels=not bodies), node)
 
     def members(self, body: int, node: str = "") -> list[int]:
         return self.see(lambda view: members(view, body).tolist(), node)

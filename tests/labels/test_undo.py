@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from dvid.labels.logged import latest
 from dvid.labels.mapping import put_mapping
 from dvid.labels.moves import Move, net
 from dvid.labels.numbering import next_label
+from dvid.labels.past import splits
 
 
 @contextmanager
@@ -95,6 +96,129 @@ def test_moves_one_after_another_come_to_one(segmentation: Segmentation) -> None
     moves = net([renumbered(1, 9, some), renumbered(2, 1, others), renumbered(9, 2, some), renumbered(1, 7, others)])
     assert [(move.source, move.target) for move in moves] == [(1, 2), (2, 7)]
     assert net([renumbered(1, 9, some), renumbered(9, 1, some)]) == []
+
+
+# ---- splits -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def painted(make_segmentation: Callable[[], Segmentation]) -> Segmentation:
+    """Supervoxels 1, 2 and 3 in two blocks side by side: 1 and 2 are in both."""
+    made = make_segmentation()
+    voxels = np.zeros((16, 16, 32), np.uint64)
+    voxels[2:9, 2:9, 3:30], voxels[10, :, 5:20], voxels[15, 15, 31] = 1, 2, 3
+    made.write(voxels)
+    return made
+
+
+def points_of(segmentation: Segmentation, supervoxel: int, count: int) -> np.ndarray:
+    """The first voxels of a supervoxel: (count, 3), zyx."""
+    return np.argwhere(segmentation.voxels((16, 16, 32)) == supervoxel)[:count]
+
+
+def everything(segmentation: Segmentation) -> Any:
+    found = segmentation.state()
+    voxels = [segmentation.voxels((16, 16, 32), bodies=bodies).tolist() for bodies in (False, True)]
+    return found.sizes, found.supervoxels, found.index, voxels, segmentation.see(splits)
+
+
+@pytest.mark.parametrize("count", [20, 7 * 7 * 27 - 1])
+def test_undoing_a_split_gives_the_supervoxel_its_voxels_back(painted: Segmentation, count: int) -> None:
+    painted.merge(2, 1)
+    before = everything(painted)
+    made = painted.split(1, points_of(painted, 1, count))
+    done = everything(painted)
+    assert painted.bodies_of(1, made.parts.split, made.parts.remain) == [0, 2, 2]
+    undone = painted.undo(made.mutation)
+    assert everything(painted) == before
+    assert painted.bodies_of(1, made.parts.split, made.parts.remain) == [2, 0, 0]
+    assert painted.events()[-1]["Supervoxel"] == 1
+    redone = painted.undo(undone.mutation)
+    sizes, supervoxels, index, voxels, noted = everything(painted)
+    assert (sizes, supervoxels, index, voxels) == done[:4]
+    assert noted == [(painted.root, [[redone.mutation, 1, made.parts.remain, made.parts.split]])]
+    painted.undo(made.mutation)
+    assert everything(painted) == before
+
+
+def test_a_split_of_a_bodys_own_supervoxel_is_taken_back(painted: Segmentation) -> None:
+    before = everything(painted)
+    made = painted.split(1, points_of(painted, 1, 20))
+    painted.undo(made.mutation)
+    assert everything(painted) == before
+    assert painted.bodies_of(1) == [1]
+
+
+def test_the_parts_go_back_to_the_body_that_has_them_by_now(painted: Segmentation) -> None:
+    made = painted.split(1, points_of(painted, 1, 20))
+    merged = painted.merge(3, 1)
+    painted.undo(made.mutation)
+    assert painted.members(3) == [1, 3]
+    with refused(painted, "supervoxel .* does not belong to body 3"):
+        painted.undo(merged)
+
+
+def test_a_split_stays_while_its_parts_are_in_two_bodies(painted: Segmentation) -> None:
+    painted.merge(2, 1)
+    made = painted.split(1, points_of(painted, 1, 20))
+    cleaved = painted.cleave(2, made.parts.split)
+    with refused(painted, rf"different bodies by now; mutation {cleaved.mutation} \(cleave-complete\)"):
+        painted.undo(made.mutation)
+    painted.undo(cleaved.mutation)
+    painted.undo(made.mutation)
+    assert painted.members(2) == [1, 2]
+
+
+def test_a_split_stays_while_a_part_is_split_itself(painted: Segmentation) -> None:
+    made = painted.split(1, points_of(painted, 1, 20))
+    further = painted.split(made.parts.split, points_of(painted, made.parts.split, 5))
+    with refused(painted, rf"mutation {further.mutation} \(split-supervoxel-complete\)"):
+        painted.undo(made.mutation)
+    painted.undo(further.mutation)
+    painted.undo(made.mutation)
+    assert painted.sizes() == {1: 7 * 7 * 27, 2: 240, 3: 1}
+
+
+def test_a_split_stays_once_a_part_has_other_voxels(painted: Segmentation) -> None:
+    made = painted.split(1, points_of(painted, 1, 20))
+    voxels = painted.voxels((16, 16, 32))
+    voxels[0, 0, 0] = made.parts.split
+    written = painted.write(voxels)
+    with refused(painted, f"has 21 voxels by now; the split gave it 20; mutation {written} "):
+        painted.undo(made.mutation)
+
+
+def test_a_split_stays_once_the_number_is_a_supervoxels_again(painted: Segmentation) -> None:
+    made = painted.split(1, points_of(painted, 1, 20))
+    voxels = painted.voxels((16, 16, 32))
+    voxels[0, 0, 0] = 1
+    painted.write(voxels)
+    with refused(painted, "1 is the number of a supervoxel again"):
+        painted.undo(made.mutation)
+
+
+def test_a_merge_stays_while_its_supervoxels_are_split(painted: Segmentation) -> None:
+    merged = painted.merge(2, 1)
+    made = painted.split(1, points_of(painted, 1, 20))
+    with refused(painted, rf"supervoxel 1 .*; mutation {made.mutation} \(split-supervoxel-complete\)"):
+        painted.undo(merged)
+    painted.undo(made.mutation)
+    painted.undo(merged)
+    assert painted.members(1) == [1]
+
+
+def test_a_split_is_not_redone_with_labels_in_use_or_other_voxels(painted: Segmentation) -> None:
+    made = painted.split(1, points_of(painted, 1, 20))
+    undone = painted.undo(made.mutation)
+    named = painted.renumber((made.parts.split, 3))
+    with refused(painted, f"{made.parts.split} is the number of a body or supervoxel again"):
+        painted.undo(undone.mutation)
+    painted.undo(named)
+    voxels = painted.voxels((16, 16, 32))
+    voxels[0, 0, 0] = 1
+    written = painted.write(voxels)
+    with refused(painted, f"the voxels of supervoxel 1 have changed; mutation {written} "):
+        painted.undo(undone.mutation)
 
 
 # ---- redo ---------------------------------------------------------------------------------------
