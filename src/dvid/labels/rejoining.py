@@ -65,7 +65,7 @@ def rejoin(edit: Edit, logged: Logged) -> int:
         edit.put(MEMBERS, member_keys(owner, one)[0], b"")
     else:
         own = True
-    edit.delete(SPLITS, layout.pack_u64(logged.mutation) + layout.pack_u32(0))
+    edit.delete(SPLITS, layout.pack_u64(logged.original) + layout.pack_u32(0))
     put_body(edit, owner, int(row["voxels"]), mutation, own=own)
     ask_for_scales(edit, 0, places, mutation)
     return mutation
@@ -101,7 +101,7 @@ def split_again(edit: Edit, logged: Logged) -> int:
         raise refusal(edit, logged, why, supervoxel, row=row)
     replace_member(edit, owner, supervoxel, parts)
     mutation = log_undo(edit, logged, [event])
-    put_split(edit, mutation, 0, supervoxel, parts)
+    put_split(edit, logged.original, 0, supervoxel, parts)
     put_body(edit, owner, int(row["voxels"]), mutation, own=bool(row["own"]) and owner != supervoxel)
     ask_for_scales(edit, 0, places, mutation)
     return mutation
