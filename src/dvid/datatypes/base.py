@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,7 +16,8 @@ from dvid.storage.protocol import Transaction
 from dvid.versions.instances import create_instance
 from dvid.versions.records import InstanceRecord, NodeRecord
 from dvid.versions.stores import Choice
-from dvid.versions.view import View
+from dvid.versions.view import Edit, View
+from dvid.versions.work import Task
 
 
 class Options:
@@ -94,6 +95,16 @@ class Options:
             raise BadRequest(f"unknown settings for this type of data: {names}")
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a type does in the background: see `dvid.versions.work`."""
+
+    compute: Callable[[View, Sequence[Task]], Sequence[Any]]
+    """Makes the result of each task; the tasks are of the view's version."""
+    store: Callable[[Edit, Sequence[Task], Sequence[Any]], int]
+    """Stores those results that are still wanted, and takes their tasks off the list; how many."""
+
+
 def _nothing(_: View) -> dict[str, Any]:
     return {}
 
@@ -117,6 +128,8 @@ class Datatype:
     compression: str = "lz4"
     """Compression of instances that don't name one."""
     version: str = "1.0"
+    work: Work | None = None
+    """What it does in the background."""
     served: bool = True
     """False for types that can be made and described, but whose data is not served yet."""
     handle: type[Handle] = Handle

@@ -19,6 +19,8 @@ log = logging.getLogger("dvid.http")
 
 _TICK = 1.0
 _PRUNE_TICKS = 60
+_WORK_TICK = 0.1
+_WORK_PAUSE = 0.002  # requests come first
 _SWEEP_PAUSE = 0.02  # between two transactions: other writers are to come in
 
 
@@ -35,6 +37,7 @@ class Chores:
         ]
         if sweeping and not service.config.server.read_only:
             self._threads.append(threading.Thread(target=self._sweep, name="sweeping", daemon=True))
+            self._threads.append(threading.Thread(target=self._work, name="working", daemon=True))
 
     def start(self) -> None:
         """Start the threads."""
@@ -68,6 +71,16 @@ class Chores:
                     pass
             except DvidError:
                 log.exception("deleted data, or replies that have expired, could not be removed; trying again later")
+                self._stop.wait(60)
+
+    def _work(self) -> None:
+        database = self._service.database
+        while not self._stop.wait(_WORK_TICK):
+            try:
+                while database.work_off() and not self._stop.wait(_WORK_PAUSE):
+                    pass
+            except DvidError:
+                log.exception("work that waits in the background, as lower resolutions, failed; trying again later")
                 self._stop.wait(60)
 
     def _watch(self) -> None:

@@ -12,7 +12,7 @@ from dvid.errors import BadRequest
 from dvid.labels.bodies import bodies, body, members
 from dvid.labels.index import sizes_of
 from dvid.labels.mapping import body_of
-from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, listing, net, regroup
+from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, listing, net, regroup, use_up
 from dvid.labels.numbering import LARGEST, new_labels, saw_label
 from dvid.labels.tables import MEMBERS, Labels, label_key, member_keys
 from dvid.versions.view import Edit, View
@@ -91,7 +91,9 @@ def cleave(edit: Edit, label: int, supervoxels: Sequence[int]) -> Cleaved:
         "RemainSize": rest,
     }
     mutation = edit.log(CLEAVE, event)
-    regroup(edit, [Move(label, new, chosen, voxels, ends=False, founds=True)], mutation)
+    moves = [Move(label, new, chosen, voxels, ends=False, founds=True)]
+    regroup(edit, moves, mutation)
+    use_up(edit, moves)
     return Cleaved(new, mutation)
 
 
@@ -119,7 +121,9 @@ def renumber(edit: Edit, pairs: Sequence[tuple[int, int]]) -> int:
         for move in moves
     ]
     mutation = edit.log(RENUMBER, *events)
-    regroup(edit, net(moves), mutation)
+    come_to = net(moves)
+    regroup(edit, come_to, mutation)
+    use_up(edit, come_to)
     saw_label(edit, max(move.target for move in moves))
     return mutation
 

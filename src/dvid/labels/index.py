@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue
 from dvid.kernels.indexrows import merge_rows
-from dvid.labels.tables import ENTRY, INDEX, REGION, Labels, label_key, label_keys, pair_keys, regions_of
+from dvid.labels.tables import ENTRY, INDEX, REGION, Labels, label_key, label_keys, labels_of, pair_keys, regions_of
 from dvid.versions.view import Edit, View
 
 _LAST = 2**64 - 1
+_MANY = 16  # supervoxels from which on it pays to read the rows between them, too
+_SPARSE = 8  # where not even one row in so many is of one of them, their rows are sought
 
 Points = NDArray[np.int64]
 
@@ -76,24 +78,42 @@ def distinct(points_zyx: Points) -> Points:
     return ordered[first]
 
 
-def _unpacked(supervoxel: int, keys: list[bytes], payloads: list[bytes]) -> Entries:
-    data = b"".join(payloads)
-    if len(data) % ENTRY.itemsize:
-        raise CorruptValue(f"a row of the index of supervoxel {supervoxel} is no whole number of entries")
-    rows = np.frombuffer(data, ENTRY)
-    counts = np.fromiter(map(len, payloads), np.int64, len(payloads)) // ENTRY.itemsize
+def _unpacked(keys: list[bytes], payloads: list[bytes]) -> Entries:
+    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    if (lengths % ENTRY.itemsize).any():
+        raise CorruptValue("a row of the index is no whole number of entries")
+    rows = np.frombuffer(b"".join(payloads), ENTRY)
+    counts = lengths // ENTRY.itemsize
     local = rows["block"].astype(np.int64)
     inner = np.stack((local >> 6, local >> 3 & 7, local & 7), 1)
     blocks = np.repeat(regions_of(keys) * REGION, counts, 0) + inner
-    return Entries(np.full(len(rows), supervoxel, np.uint64), blocks, rows["voxels"].astype(np.int64))
+    return Entries(np.repeat(labels_of(keys), counts), blocks, rows["voxels"].astype(np.int64))
 
 
 def entries_of(view: View, supervoxels: Labels) -> Iterator[Entries]:
-    """The entries of some supervoxels: those of one after those of another, each sorted by region, then by block."""
-    for supervoxel in supervoxels.tolist():
-        stop = label_key(supervoxel + 1) if supervoxel < _LAST else None
-        for batch in view.batches(INDEX, label_key(supervoxel), stop):
-            yield _unpacked(supervoxel, batch.keys, batch.payloads)
+    """The entries of some supervoxels, many at a time: in the order of their numbers, then by region, then by block."""
+    if len(supervoxels) < _MANY:
+        for supervoxel in sorted(set(supervoxels.tolist())):
+            stop = label_key(supervoxel + 1) if supervoxel < _LAST else None
+            for batch in view.batches(INDEX, label_key(supervoxel), stop):
+                yield _unpacked(batch.keys, batch.payloads)
+        return
+    wanted = np.unique(supervoxels)
+    stop = label_key(int(wanted[-1]) + 1) if wanted[-1] < _LAST else None
+    place = 0
+    while place < len(wanted):
+        for batch in view.batches(INDEX, label_key(int(wanted[place])), stop):
+            held = labels_of(batch.keys)
+            chosen = np.flatnonzero(wanted[np.searchsorted(wanted, held)] == held)
+            if len(chosen) == len(held):
+                yield _unpacked(batch.keys, batch.payloads)
+            elif len(chosen):
+                yield _unpacked([batch.keys[at] for at in chosen], [batch.payloads[at] for at in chosen])
+            place = int(np.searchsorted(wanted, held[-1]))
+            if wanted[place] != held[-1] and len(chosen) * _SPARSE < len(held):
+                break  # what lies between is more than it costs to go on from the next one
+        else:
+            return
 
 
 def all_entries(view: View, supervoxels: Labels) -> Entries:
@@ -103,14 +123,11 @@ def all_entries(view: View, supervoxels: Labels) -> Entries:
 
 def sizes_of(view: View, supervoxels: Labels) -> NDArray[np.int64]:
     """The voxels of each supervoxel: (n,) int64."""
-    return np.fromiter(
-        (
-            sum(int(part.voxels.sum()) for part in entries_of(view, supervoxels[at : at + 1]))
-            for at in range(len(supervoxels))
-        ),
-        np.int64,
-        len(supervoxels),
-    )
+    counted, places = np.unique(supervoxels, return_inverse=True)
+    sizes = np.zeros(len(counted), np.int64)
+    for part in entries_of(view, counted):
+        np.add.at(sizes, np.searchsorted(counted, part.supervoxels), part.voxels)
+    return sizes[places]
 
 
 def is_anywhere(view: View, supervoxel: int) -> bool:

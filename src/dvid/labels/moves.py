@@ -23,7 +23,7 @@ import numpy as np
 from dvid.errors import Conflict, CorruptValue
 from dvid.labels.bodies import bodies, put_bodies
 from dvid.labels.mapping import put_mapping
-from dvid.labels.tables import MAPPING, MEMBERS, Labels, label_key, member_keys
+from dvid.labels.tables import MEMBERS, Labels, member_keys
 from dvid.versions.view import Edit, View
 
 MERGE, CLEAVE, RENUMBER = "merge-complete", "cleave-complete", "renumber-complete"
@@ -86,10 +86,14 @@ def regroup(edit: Edit, moves: Sequence[Move], mutation: int) -> None:
         row["voxels"] = int(row["voxels"]) + sum(move.voxels for move in together)
         if _join(edit, target, np.concatenate([move.supervoxels for move in together])):
             row["own"] = True
-        elif together[0].founds and edit.get(MAPPING, label_key(target)) is None:
-            put_mapping(edit, np.array([target], np.uint64), 0)  # the number of a body, and of no supervoxel
     rows["mutation"] = mutation
     put_bodies(edit, labels, rows)
+
+
+def use_up(edit: Edit, moves: Sequence[Move]) -> None:
+    """Tell of new bodies that their numbers are those of no supervoxels, where they are not."""
+    numbers = [move.target for move in moves if not (move.supervoxels == np.uint64(move.target)).any()]
+    put_mapping(edit, np.array(numbers, np.uint64), 0)
 
 
 def _join(edit: Edit, target: int, supervoxels: Labels) -> bool:

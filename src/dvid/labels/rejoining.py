@@ -51,7 +51,7 @@ def rejoin(edit: Edit, logged: Logged) -> int:
     row = body(edit, owner)
     if row is None or not held_by(edit, owner, bool(row["own"]), both).all():
         raise gone(edit, logged, parts.split, owner)
-    if is_anywhere(edit, supervoxel) or body_of(edit, supervoxel):
+    if is_anywhere(edit, supervoxel) or body_of(edit, supervoxel) not in (0, supervoxel):
         raise refusal(edit, logged, f"{supervoxel} is the number of a supervoxel again", supervoxel)
     mutation = log_undo(edit, logged, [event])
     one = np.array([supervoxel], np.uint64)
@@ -82,7 +82,7 @@ def split_again(edit: Edit, logged: Logged) -> int:
     if not is_anywhere(edit, supervoxel):
         raise gone(edit, logged, supervoxel, body_of(edit, supervoxel) or event["Body"])
     for part in (parts.split, parts.remain):
-        if body(edit, part) is not None or body_of(edit, part) or is_anywhere(edit, part):
+        if body(edit, part) is not None or body_of(edit, part) not in (0, part) or is_anywhere(edit, part):
             why = f"{part} is the number of a body or supervoxel again"
             raise refusal(edit, logged, why, part)
     sent = edit.blob(event["Split"])

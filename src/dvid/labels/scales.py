@@ -87,11 +87,38 @@ class Scales:
         return trusted(downres(children, block_shape(self._view)))
 
 
+def make_way(edit: Edit, scale: int, places: Iterable[Zyx]) -> None:
+    """Prepare for blocks of a lower resolution that somebody has sent.
+
+    Those made of them that are asked for are made first, of what there was before: as if they had been made at once.
+    """
+    scales, level = Scales(edit), set(places)
+    for place in level:
+        edit.forget(block_key(scale, place))
+    for below in range(scale + 1, lowest(edit) + 1):
+        level = {(z >> 1, y >> 1, x >> 1) for z, y, x in level}
+        for place in level:
+            if scales.is_asked(below, place):
+                what = block_key(below, place)
+                _put(edit, what, _deflated(scales.made(below, place)))
+                edit.forget(what)
+
+
+def _deflated(block: Block | None) -> bytes | None:
+    return None if block is None else deflate(block)
+
+
+def _put(edit: Edit, what: bytes, block: bytes | None) -> None:
+    if block is not None:
+        edit.put(BLOCKS, what, block, Format.GZIP)
+    elif edit.get(BLOCKS, what) is not None:
+        edit.delete(BLOCKS, what)
+
+
 def compute(view: View, some: Sequence[Task]) -> list[bytes | None]:
     """Make blocks that were asked for at the view's version; None where there is nothing."""
     scales = Scales(view)
-    made = [scales.made(what[0], layout.block_of(what[1:])) for _, what, _ in some]
-    return [None if block is None else deflate(block) for block in made]
+    return [_deflated(scales.made(what[0], layout.block_of(what[1:]))) for _, what, _ in some]
 
 
 def store(edit: Edit, some: Sequence[Task], made: Sequence[bytes | None]) -> int:
@@ -100,10 +127,7 @@ def store(edit: Edit, some: Sequence[Task], made: Sequence[bytes | None]) -> int
     for task, block in zip(some, made, strict=True):
         if work.finish(edit.snapshot, edit.instance, task):
             done += 1
-            if block is not None:
-                edit.put(BLOCKS, task.what, block, Format.GZIP)
-            elif edit.get(BLOCKS, task.what) is not None:
-                edit.delete(BLOCKS, task.what)
+            _put(edit, task.what, block)
     return done
 
 

@@ -14,7 +14,7 @@ from dvid.labels.accounts import account
 from dvid.labels.blocks import expanded, stored_blocks
 from dvid.labels.index import Entries
 from dvid.labels.numbering import saw_label
-from dvid.labels.scales import ask_for_scales
+from dvid.labels.scales import ask_for_scales, make_way
 from dvid.labels.tables import BLOCKS, Labels, block_key
 from dvid.storage.protocol import Buffer
 from dvid.versions.envelope import Format
@@ -101,6 +101,8 @@ def write_blocks(
     if indexed and scale == 0:
         new = _entries(places, ((block.supervoxels, block.voxels) for block in final.values()), 1)
         changes = Entries.joined([new, _old_entries(edit, places)])
+    if scale:
+        make_way(edit, scale, places)
     for place, block in final.items():
         edit.put(BLOCKS, block_key(scale, place), block.data, Format.GZIP)
     if indexed and scale == 0:

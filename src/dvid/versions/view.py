@@ -411,6 +411,10 @@ class Edit(View):
         """Ask for work to be done at this version in the background: see `dvid.versions.work`."""
         work.ask(self.snapshot, self.instance, self._version, whats, stamp)
 
+    def forget(self, what: bytes) -> None:
+        """Take work that was asked for at this version off the list: it need not be done."""
+        work.forget(self.snapshot, self.instance, self._version, what)
+
     def log(self, action: str, *events: Mapping[str, Any]) -> int:
         """Add events to the mutation log of this version; the mutation id they share, unique in the repo."""
         mutation = self._mutation

@@ -89,7 +89,12 @@ def busy_instances(snapshot: Snapshot) -> list[int]:
     return [layout.unpack_u32(entry.key[-4:]) for entry in snapshot.scan(layout.BUSY, layout.after(layout.BUSY))]
 
 
+def retire(transaction: Transaction, number: int) -> None:
+    """Note that an instance that is no more has nothing to do."""
+    transaction.delete(layout.BUSY + layout.pack_u32(number))
+
+
 def rest(transaction: Transaction, instance: InstanceRecord) -> None:
     """Note that an instance has nothing to do, if that is so."""
     if not waiting(transaction, instance, 1):
-        transaction.delete(layout.BUSY + layout.pack_u32(instance.number))
+        retire(transaction, instance.number)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvid.codecs.images import decode_image
-from dvid.datatypes.imageblk import slices
+from dvid.datatypes import planes
 from dvid.datatypes.imageblk.slices import ObliquePlane
 from dvid.datatypes.planes import XY, XZ, YZ, parse_dims, scaled, stored_size
 from dvid.errors import BadRequest
@@ -49,7 +49,7 @@ def test_scaling_takes_the_mean_of_the_area_of_each_pixel(rows, columns, length,
 def test_scaling_strip_by_strip_gives_the_same(monkeypatch):
     image = np.random.default_rng(0).integers(0, 255, (30, 40), np.uint8)
     whole = scaled(image, (77, 30), interpolate=True), scaled(image, (40, 11), interpolate=True)
-    monkeypatch.setattr(slices, "_STRIP", 7)
+    monkeypatch.setattr(planes, "_STRIP", 7)
     assert np.array_equal(scaled(image, (77, 30), interpolate=True), whole[0])
     assert np.array_equal(scaled(image, (40, 11), interpolate=True), whole[1])
 

@@ -1,6 +1,6 @@
 """Segmentations: volumes of supervoxels, and bodies made of them that people merge, cleave and split."""
 
-from dvid.datatypes.base import Datatype
+from dvid.datatypes.base import Datatype, Work
 from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
 from dvid.datatypes.labelmap import (
     blocks,
@@ -14,8 +14,10 @@ from dvid.datatypes.labelmap import (
     splitting,
     volumes,
 )
+from dvid.datatypes.labelmap.settings import ROUTES as SETTINGS_ROUTES
 from dvid.datatypes.labelmap.settings import SETTINGS, configure, extended
 from dvid.datatypes.voxels import extents_beside
+from dvid.labels import scales
 
 DATATYPES = (
     Datatype(
@@ -36,8 +38,10 @@ DATATYPES = (
             *mappings.ROUTES,
             *history.ROUTES,
             *numbers.ROUTES,
+            *SETTINGS_ROUTES,
             *DESCRIPTION_ROUTES,
         ),
+        work=Work(scales.compute, scales.store),
         compression="gzip",
         version="0.1",
     ),

@@ -9,6 +9,11 @@ from dvid.datatypes.base import Options
 from dvid.datatypes.voxels import SETTINGS_ABOUT, voxel_extended, voxel_settings
 from dvid.errors import BadRequest
 from dvid.labels.numbering import largest_label, largest_of_all, next_start
+from dvid.labels.scales import behind
+from dvid.routes import TEXT, Call, Reply, Route
+from dvid.storage.protocol import Transaction
+from dvid.versions.instances import change_instance
+from dvid.versions.records import InstanceRecord
 from dvid.versions.view import View
 
 _SUBBLOCKS = 16  # the reference server refuses others, though its blocks could have any multiple of 8
@@ -43,4 +48,43 @@ def extended(view: View) -> dict[str, Any]:
         "MaxLabel": {} if largest is None else {str(view.node.version): largest},
         "MaxRepoLabel": largest_of_all(view),
         "NextLabel": next_start(view),
+        "WaitingBlocks": behind(view),
     }
+
+
+# ---- changing them ------------------------------------------------------------------------------
+
+_CHANGEABLE = ("VoxelSize", "VoxelUnits", "GridStore", "MaxDownresLevel")
+
+
+def post_info(call: Call) -> Reply:
+    """Change those settings that change nothing of what is stored."""
+    given = call.json()
+    if not isinstance(given, dict):
+        raise BadRequest('a JSON object of settings was expected, like {"VoxelSize": "8,8,8"}')
+    names = {name.lower(): name for name in _CHANGEABLE}
+    wrong = sorted(name for name in given if name.lower() not in names)
+    if wrong:
+        raise BadRequest(f"{', '.join(wrong)}: only {', '.join(_CHANGEABLE)} can be changed later")
+    made = configure(Options(given))
+    changed = {names[name.lower()]: made[names[name.lower()]] for name in given}
+
+    def change(transaction: Transaction, instance: InstanceRecord) -> Reply:
+        change_instance(transaction, instance, settings={**instance.settings, **changed})
+        return Reply(b"", TEXT)
+
+    return call.configure(change)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/info",
+        post_info,
+        "Change settings of the instance: VoxelSize, VoxelUnits, GridStore, MaxDownresLevel.",
+        body='A JSON object of settings, like {"VoxelSize": "8,8,8"}.',
+        answers=TEXT,
+        writes=True,
+        of_node=False,
+    ),
+)
