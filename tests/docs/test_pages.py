@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dvid.datatypes.base import datatypes
+from dvid.labels import tables
 from dvid.versions import layout
 from dvid.versions.envelope import Format
 
@@ -62,7 +63,11 @@ def test_every_table_of_the_store_is_described() -> None:
     assert len(of_system) > 10
     assert len(of_instances) > 3
     described.pop("Constant")
-    assert described == of_system | of_instances
+    of_labels = {
+        name: value.hex() for name, value in vars(tables).items() if isinstance(value, bytes) and len(value) == 1
+    }
+    assert len(of_labels) > 5
+    assert described == of_system | of_instances | of_labels
 
 
 def test_every_format_of_values_is_described() -> None:

@@ -278,6 +278,12 @@ def _read_reply_time(_: Inventory, key: bytes, __: memoryview) -> None:
     layout.unpack_u64(key[5:13])
 
 
+def _read_busy(_: Inventory, key: bytes, stored: memoryview) -> None:
+    if len(payload := unseal(key, stored).payload):
+        raise CorruptValue(f"a mark of waiting work has {len(payload)} bytes of data")
+    layout.unpack_u32(key[5:])
+
+
 def _read_blob(_: Inventory, key: bytes, stored: memoryview) -> None:
     expand(unseal(key, stored), key)
 
@@ -301,6 +307,7 @@ _READERS: Final[dict[bytes, Reader]] = {
     layout.IDENTITY: _read_membership,
     layout.REPLY: _read_reply,
     layout.REPLY_TIME: _read_reply_time,
+    layout.BUSY: _read_busy,
     layout.BLOB: _read_blob,
 }
 _SIDE_READERS: Final[dict[bytes, Reader]] = {
@@ -310,4 +317,5 @@ _SIDE_READERS: Final[dict[bytes, Reader]] = {
     layout.OWNER: _read_membership,
     layout.REPLY: _read_reply,
     layout.REPLY_TIME: _read_reply_time,
+    layout.BUSY: _read_busy,
 }

@@ -210,6 +210,12 @@ def _place(instance: InstanceRecord, key: bytes) -> _Place:
         if len(own) not in (12, 16):
             raise CorruptValue(f"the key of an event has {len(own)} bytes after its table, not 12 or 16")
         return _Place(instance, table, own[4:], layout.unpack_u32(own[:4]))
+    if table == layout.WORK:
+        if len(own) <= layout.VERSION_BYTES:
+            raise CorruptValue(f"the key of waiting work has {len(own)} bytes after its table: it lacks what to do")
+        return _Place(instance, table, own[4:], layout.unpack_u32(own[:4]))
+    if table == layout.NUMBERS:
+        return _Place(instance, table, own, None)
     if table == layout.BLOBS or (table == layout.TOMBSTONES and not own):
         return _Place(instance, table, own, None)
     if table == layout.PROPERTIES or table >= layout.DATA:
@@ -225,6 +231,10 @@ def _check_value(place: _Place, value: Value, check_content: ContentCheck) -> No
     if place.table == layout.EVENTS:
         for line in bytes(value.payload).splitlines():
             msgspec.json.decode(line)
+    elif place.table in (layout.NUMBERS, layout.WORK):
+        if place.table == layout.NUMBERS and not place.own.decode():
+            raise CorruptValue("a number without a name")
+        layout.unpack_u64(value.payload)
     elif place.table == layout.BLOBS:
         if blob_reference(bytes(value.payload)).encode() != place.own:
             raise CorruptValue("a blob is not what its reference says")
