@@ -12,7 +12,6 @@ import msgspec
 
 from dvid import errors
 from dvid.errors import LockedNode, UnknownNode
-from dvid.kernels.checksums import fnv128
 from dvid.storage.protocol import Buffer, Entry, Snapshot, Transaction
 from dvid.versions import layout, work
 from dvid.versions.catalogue import Directory, Node, put_number, read_number, touch
@@ -133,25 +132,32 @@ class View(Inheritance):
         done = 0
         while done < len(starts):
             full = starts[done : done + _AT_ONCE]
+            found: list[bytes] = []
             values: list[bytes] = []
-            absent: list[int] = []
-            for at, entry in enumerate(self.snapshot.seek_batch(full, layout.VERSION_BYTES)):
-                if entry is not None and entry[0] == full[at]:
-                    values.append(entry[1])
+            there: list[int] = []
+            entries = self.snapshot.seek_batch(full, layout.VERSION_BYTES)
+            for at, entry in enumerate(entries):
+                if entry is None:
                     continue
-                found = None if entry is None else self._visible(Entry(entry[0], memoryview(entry[1])))
-                if found is None:
-                    absent.append(at)
-                    values.append(b"")
-                else:
-                    full[at] = found[0]
-                    values.append(bytes(found[1]))
-            del full[len(values) :]
-            for at in absent:
-                values[at] = seal(full[at], b"", Format.TOMBSTONE)
-            formats = unseal_many(full, values)
-            yield Batch(list(keys[done : done + len(full)]), formats, [value[HEADER_BYTES:] for value in values])
-            done += len(full)
+                key, value = entry
+                if key != full[at]:
+                    visible = self._visible(Entry(key, memoryview(value)))
+                    if visible is None:
+                        continue
+                    key, value = visible[0], bytes(visible[1])
+                found.append(key)
+                values.append(value)
+                there.append(at)
+            count = len(entries)
+            formats = unseal_many(found, values)
+            payloads = [value[HEADER_BYTES:] for value in values]
+            if len(there) < count:
+                all_formats, all_payloads = [int(Format.TOMBSTONE)] * count, [b""] * count
+                for at, form, payload in zip(there, formats, payloads, strict=True):
+                    all_formats[at], all_payloads[at] = form, payload
+                formats, payloads = all_formats, all_payloads
+            yield Batch(list(keys[done : done + count]), formats, payloads)
+            done += count
 
     def stored(self, table: bytes, keys: Iterable[bytes]) -> tuple[list[bytes], list[memoryview | None]]:
         """What is stored for several keys, still wrapped and unchecked, with the full key of each (see `envelope`).
@@ -463,6 +469,8 @@ def blob_reference(content: bytes) -> str:
 
     Contents that have the same reference can be made on purpose: who stores by it must compare.
     """
+    from dvid.kernels.checksums import fnv128  # not above: few programs need it, and loading kernels takes a moment
+
     return base64.urlsafe_b64encode(fnv128(content)).decode()
 
 
