@@ -16,6 +16,7 @@ from dvid.datatypes.labelmap import (
 )
 from dvid.datatypes.labelmap.settings import ROUTES as SETTINGS_ROUTES
 from dvid.datatypes.labelmap.settings import SETTINGS, configure, extended
+from dvid.datatypes.labelmap.volume import Segmentation
 from dvid.datatypes.voxels import extents_beside
 from dvid.labels import scales
 
@@ -41,6 +42,7 @@ DATATYPES = (
             *SETTINGS_ROUTES,
             *DESCRIPTION_ROUTES,
         ),
+        handle=Segmentation,
         work=Work(scales.compute, scales.store),
         compression="gzip",
         version="0.1",
