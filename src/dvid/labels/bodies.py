@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue, NotFound
 from dvid.labels.tables import BODIES, BODY, MEMBERS, Labels, label_key, label_keys, label_of, labels_of
+from dvid.versions import layout
 from dvid.versions.view import Edit, View
 
 Bodies = NDArray[np.void]
@@ -72,6 +73,25 @@ def members(view: View, label: int, own: bool | None = None) -> Labels:
     if own:
         others.append(np.array([label], np.uint64))
     return np.sort(np.concatenate(others)) if others else np.empty(0, np.uint64)
+
+
+def members_of(view: View, labels: Labels, rows: Bodies) -> tuple[Labels, NDArray[np.intp]]:
+    """The supervoxels of many bodies, with their rows: (n,) uint64, and (n,) which of the bodies each belongs to."""
+    own = np.flatnonzero(rows["own"] != 0)
+    lists, places = [labels[own]], [own]
+    for at in np.flatnonzero(may_have_members(view, labels)).tolist():
+        others = members(view, int(labels[at]), own=False)
+        lists.append(others)
+        places.append(np.full(len(others), at, np.intp))
+    return np.concatenate(lists), np.concatenate(places)
+
+
+def may_have_members(view: View, labels: Labels) -> NDArray[np.bool_]:
+    """False for bodies that have no supervoxels but their own, and never had: the search for others can be saved."""
+    prefix, tail = layout.table_prefix(view.instance.number, MEMBERS), 8 + layout.VERSION_BYTES
+    starts = [prefix + key + bytes(tail) for key in label_keys(labels)]
+    found = view.snapshot.seek_many(starts, tail)
+    return np.fromiter((entry is not None for entry in found), bool, len(found))
 
 
 def put_body(edit: Edit, label: int, voxels: int, mutation: int, *, own: bool) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dvid.codecs.labelindex import LabelIndex, LabelIndices, Stamp
 from dvid.errors import BadRequest
 from dvid.labels.blocks import block_shape
-from dvid.labels.bodies import bodies, existing, members, put_bodies
+from dvid.labels.bodies import Bodies, bodies, existing, members, members_of, put_bodies
 from dvid.labels.changes import Changes, log_index
 from dvid.labels.index import Entries, all_entries, change_index
 from dvid.labels.mapping import bodies_of
@@ -19,8 +19,8 @@ from dvid.labels.numbering import LARGEST, saw_label
 from dvid.labels.tables import BODY, MEMBERS, Labels
 from dvid.versions.view import Edit, View
 
-_ENTRIES_AT_ONCE = 1 << 18
 _LABELS_AT_ONCE = 1 << 10
+_VOXELS_AT_ONCE = 1 << 30
 _NO_STAMP = Stamp()
 
 
@@ -51,34 +51,46 @@ def indices_of(view: View, labels: Labels) -> Iterator[LabelIndices]:
     for start in range(0, len(labels), _LABELS_AT_ONCE):
         some = labels[start : start + _LABELS_AT_ONCE]
         rows = bodies(view, some)
-        there = rows["voxels"] != 0
-        told = iter(changes.of(some[there], rows[there]))
-        parts: list[LabelIndex] = []
-        held = 0
-        for label, is_there, own in zip(some.tolist(), there.tolist(), rows["own"].tolist(), strict=True):
-            if is_there:
-                change = next(told)
-                entries = all_entries(view, members(view, label, bool(own)))
-                parts.append(assembled(label, entries, change.mutation, change.stamp))
-                held += len(entries)
-            else:
-                parts.append(assembled(label, Entries.none(), 0, _NO_STAMP))
-            if held > _ENTRIES_AT_ONCE:
-                yield _together(parts)
-                parts, held = [], 0
-        if parts:
-            yield _together(parts)
+        begin = 0
+        for end in _ends(some.tolist(), rows["voxels"].tolist()):
+            yield _indices(view, some[begin:end], rows[begin:end], changes)
+            begin = end
 
 
-def _together(parts: list[LabelIndex]) -> LabelIndices:
+def _ends(labels: list[int], voxels: list[int]) -> Iterator[int]:
+    """Where to cut a list of bodies, so that no part has too many voxels, or a label twice."""
+    seen: set[int] = set()
+    together = 0
+    for at, (label, size) in enumerate(zip(labels, voxels, strict=True)):
+        together += size
+        if seen and (together > _VOXELS_AT_ONCE or label in seen):
+            yield at
+            seen, together = set(), size
+        seen.add(label)
+    yield len(labels)
+
+
+def _indices(view: View, labels: Labels, rows: Bodies, changes: Changes) -> LabelIndices:
+    supervoxels, places = members_of(view, labels, rows)
+    order = np.argsort(supervoxels)
+    supervoxels, places = supervoxels[order], places[order]
+    entries = all_entries(view, supervoxels)
+    owners = places[np.searchsorted(supervoxels, entries.supervoxels)]
+    z, y, x = entries.blocks_zyx.T
+    order = np.lexsort((entries.supervoxels, x, y, z, owners))
+    entries = entries.chosen(order)
+    there = np.flatnonzero(rows["voxels"] != 0)
+    mutations, stamps = np.zeros(len(labels), np.uint64), [_NO_STAMP] * len(labels)
+    for at, change in zip(there.tolist(), changes.of(labels[there], rows[there]), strict=True):
+        mutations[at], stamps[at] = change.mutation, change.stamp
     return LabelIndices(
-        np.array([part.label for part in parts], np.uint64),
-        np.cumsum([0, *(len(part.counts) for part in parts)]),
-        np.concatenate([part.blocks_zyx for part in parts]),
-        np.concatenate([part.supervoxels for part in parts]),
-        np.concatenate([part.counts for part in parts]),
-        np.array([part.last_mutid for part in parts], np.uint64),
-        [part.stamp for part in parts],
+        labels,
+        np.searchsorted(owners[order], np.arange(len(labels) + 1)),
+        entries.blocks_zyx.astype(np.int32),
+        entries.supervoxels,
+        entries.voxels.astype(np.uint32),
+        mutations,
+        stamps,
     )
 
 
@@ -178,13 +190,8 @@ def _pairs(owners: Labels, supervoxels: Labels) -> _Membership:
 
 def _present(view: View, labels: Labels) -> _Membership:
     """The supervoxels that some bodies have now."""
-    rows = bodies(view, labels)
-    there = np.flatnonzero(rows["voxels"] != 0)
-    lists = [members(view, int(labels[at]), bool(rows["own"][at])) for at in there.tolist()]
-    lengths = [len(part) for part in lists]
-    return _Membership(
-        np.concatenate([np.empty(0, np.uint64), *lists]), np.repeat(labels[there], np.array(lengths, np.int64))
-    )
+    supervoxels, places = members_of(view, labels, bodies(view, labels))
+    return _Membership(supervoxels, labels[places])
 
 
 def _held_elsewhere(view: View, new: _Membership, posted: Labels) -> _Membership:

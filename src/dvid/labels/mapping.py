@@ -48,12 +48,13 @@ def bodies_of(view: View, supervoxels: Labels) -> Labels:
 
 def verified_bodies_of(view: View, supervoxels: Labels) -> Labels:
     """The body of each supervoxel: (n,) uint64. 0 where there is no such supervoxel, or was none when it was mapped."""
-    found, told = lookup(view, supervoxels)
+    asked, places = np.unique(supervoxels, return_inverse=True)
+    found, told = lookup(view, asked)
     unsure = np.flatnonzero(~told)
-    there = bodies(view, found[unsure])["own"] != 0
+    there = bodies(view, asked[unsure])["own"] != 0
     found = found.copy()
     found[unsure[~there]] = 0
-    return found
+    return found[places]
 
 
 def body_of(view: View, supervoxel: int) -> int:

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.geometry import Zyx
-from dvid.labels.bodies import bodies
+from dvid.labels.bodies import bodies, may_have_members
 from dvid.labels.index import Points, distinct, entries_of, sizes_of
-from dvid.labels.tables import MEMBERS, Labels, label_keys
-from dvid.versions import layout
+from dvid.labels.tables import Labels
 from dvid.versions.view import View
 
 _BLOCKS_AT_ONCE = 1 << 18
@@ -44,19 +43,10 @@ def supervoxel_sizes(view: View, supervoxels: Labels) -> NDArray[np.uint64]:
     sizes = rows["voxels"].astype(np.uint64)
     alone = rows["own"] != 0
     at = np.flatnonzero(alone)
-    alone[at] = ~_has_members(view, supervoxels[at])
+    alone[at] = ~may_have_members(view, supervoxels[at])
     rest = np.flatnonzero(~alone)
     sizes[rest] = sizes_of(view, supervoxels[rest]).astype(np.uint64)
     return sizes
-
-
-def _has_members(view: View, labels: Labels) -> NDArray[np.bool_]:
-    """False for bodies that never had a member other than their own; True for the others."""
-    prefix = layout.table_prefix(view.instance.number, MEMBERS)
-    tail = 8 + layout.VERSION_BYTES
-    starts = [prefix + key + bytes(tail) for key in label_keys(labels)]
-    found = view.snapshot.seek_many(starts, tail)
-    return np.fromiter((entry is not None for entry in found), bool, len(found))
 
 
 def extent_of(view: View, supervoxels: Labels) -> Extent | None:
