@@ -82,6 +82,11 @@ class Call(Protocol):
         """The server's limits (dvid.config)."""
         ...
 
+    @property
+    def config(self) -> Any:
+        """The server's settings (dvid.config)."""
+        ...
+
     def view(self) -> AbstractContextManager[View]:
         """The instance at the node asked for, to read."""
         ...

@@ -145,12 +145,13 @@ def test_a_block_that_has_another_label_in_each_voxel_has_the_largest_size():
     assert len(data) == labelblocks.largest_bytes((16, 8, 8))
 
 
-def test_a_split_tells_how_many_voxels_went_where():
+def test_painting_tells_how_many_voxels_are_inside():
     block = labelblocks.trusted(labelblocks.encode(np.repeat(np.uint64([4, 5]), 256).reshape(8, 8, 8)))
-    done = labelblocks.split(block, np.array([(1, 0, 0, 3), (0, 0, 7, 8)], np.int32), 5, 50, 51)
-    assert (done.split, done.remain, done.outside) == (8, 248, 3)
-    counts = labelblocks.count(labelblocks.checked(done.block)).tolist()
-    found = labelblocks.labels_of(labelblocks.checked(done.block)).tolist()
+    runs = np.array([(1, 0, 0, 3), (0, 0, 7, 8)], np.int32)
+    made, inside = labelblocks.paint(block, runs, np.array([4, 50], np.uint64), np.array([4, 51], np.uint64))
+    assert inside.tolist() == labelblocks.count_inside(block, runs).tolist() == [3, 8, 0]
+    counts = labelblocks.count(labelblocks.checked(made)).tolist()
+    found = labelblocks.labels_of(labelblocks.checked(made)).tolist()
     assert dict(zip(found, counts, strict=True)) == {4: 256, 50: 8, 51: 248}
 
 

@@ -140,6 +140,11 @@ EXAMPLES = [
         "/api/node/ROOT/labelmap/split-supervoxel/1",
         struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 0, 0, 0, 5),
     ),
+    Example(
+        "POST",
+        "/api/node/ROOT/labelmap/split/3",
+        struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 0, 0, 16, 5),
+    ),
     Example("POST", "/api/node/ROOT/labelmap/undo"),
     Example("POST", "/api/node/ROOT/labelmap/index/2", _INDEX),
     Example("POST", "/api/node/ROOT/labelmap/indices", label_indices(_INDEX)),

@@ -21,6 +21,12 @@ KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 Answer = tuple[int, dict[str, str], bytes]
 
 
+@pytest.fixture
+def client(client_of: MakeClient) -> Client:
+    """Of a server that takes all requests."""
+    return client_of(**{"server.allowLabelmapSplit": True})
+
+
 def database_of(client: Client) -> Database:
     database: Database = client.app.service.database
     return database

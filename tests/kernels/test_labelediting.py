@@ -1,4 +1,4 @@
-"""Splits and lower resolutions of label blocks, compared with plain numpy."""
+"""Painting and lower resolutions of label blocks, compared with plain numpy."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 from tests.kernels.labelblock_model import decode, serialized, volumes
 
 from dvid.errors import BadRequest
-from dvid.kernels.labelediting import downres_blocks, split_block
+from dvid.kernels.labelblocks import count_labels
+from dvid.kernels.labelediting import count_in_runs, downres_blocks, paint_block
 from dvid.kernels.labellayout import FINE, check_block
 from dvid.kernels.labelwriting import encode_blocks
-
-NEW, REST = 2**64 - 2, 2**63 + 1
 
 
 def array(data):
@@ -22,9 +21,13 @@ def encode(voxels):
     return encode_blocks(voxels, np.zeros((1, 3), np.int64), voxels.shape)[0]
 
 
+def labels_of(block):
+    return block[16 : 16 + 8 * int(block[12:16].view(np.uint32)[0])].view(np.uint64)
+
+
 @st.composite
-def splits(draw):
-    """A block, runs inside it, and a label that it may have."""
+def painted(draw):
+    """A block, runs inside it, and new labels for its list."""
     if draw(st.booleans()):
         data = draw(serialized())
     else:
@@ -37,26 +40,51 @@ def splits(draw):
     if draw(st.booleans()):  # a whole sub-block
         corner = [8 * draw(st.integers(0, side // 8 - 1)) for side in voxels.shape]
         runs += [(corner[2], corner[1] + y, corner[0] + z, 8) for z in range(8) for y in range(8)]
-    place = tuple(draw(st.integers(0, side - 1)) for side in voxels.shape)
-    supervoxel = draw(st.sampled_from([int(voxels[place]), 12345]))
-    return data, voxels, np.array(runs, np.int32).reshape(-1, 4), supervoxel
+    salt = draw(st.sampled_from([0, 1, 2**63, 2**64 - 3]))
+    merging = draw(st.integers(1, 3))  # several labels become one
+    return data, voxels, np.array(runs, np.int32).reshape(-1, 4), salt, merging
 
 
-@given(splits(), st.booleans())
-def test_a_split_changes_the_supervoxel_and_nothing_else(case, same):
-    data, voxels, runs, supervoxel = case
-    remain_label = supervoxel if same else REST
+def inside_of(voxels, runs):
     inside = np.zeros(voxels.shape, bool)
     for x, y, z, length in runs.tolist():
         inside[z, y, x : x + length] = True
-    of_it = voxels == np.uint64(supervoxel)
-    expected = voxels.copy()
-    expected[of_it & inside] = NEW
-    expected[of_it & ~inside] = remain_label
-    made, counts = split_block(array(data), runs, supervoxel, NEW, remain_label)
+    return inside
+
+
+def distinct_list(data):
+    """The block with other labels, so that each voxel tells which entry of the list it is of: from 1 on."""
+    listed = np.arange(1, 1 + len(labels_of(array(data))), dtype=np.uint64)
+    return data[:16] + listed.tobytes() + data[16 + listed.nbytes :]
+
+
+@given(painted())
+def test_painting_gives_voxels_in_runs_one_label_and_others_another(case):
+    data, voxels, runs, salt, merging = case
+    entries = decode(distinct_list(data)).astype(np.int64)  # 0: of a sub-block without data
+    count = len(labels_of(array(data)))
+    targets = [(np.arange(count, dtype=np.uint64) // np.uint64(merging)) ^ np.uint64(salt + side) for side in (0, 1)]
+    inside = inside_of(voxels, runs)
+    lookup = [np.concatenate((np.zeros(1, np.uint64), labels)) for labels in targets]
+    expected = np.where(inside, lookup[0][entries], lookup[1][entries])
+    made, counts = paint_block(array(data), runs, *targets)
     assert check_block(made) == (FINE, 0)
     np.testing.assert_array_equal(decode(made.tobytes()), expected)
-    assert counts == ((of_it & inside).sum(), (of_it & ~inside).sum(), (inside & ~of_it).sum())
+    by_entry = np.bincount(entries[inside].ravel(), minlength=count + 1)
+    assert counts.tolist() == [*by_entry[1:], by_entry[0]]
+    assert len(set(labels_of(made).tolist())) == len(labels_of(made))
+
+
+@given(painted())
+def test_voxels_in_runs_are_counted_without_making_a_block(case):
+    data, voxels, runs, _, _ = case
+    listed = labels_of(array(data))
+    counts = count_in_runs(array(data), runs)
+    assert counts.tolist() == paint_block(array(data), runs, listed, listed)[1].tolist()
+    assert counts.sum() == inside_of(voxels, runs).sum()
+    gz, gy, gx = (side // 8 for side in voxels.shape)
+    whole = np.array([(0, y, z, 8 * gx) for z in range(8 * gz) for y in range(8 * gy)], np.int32)
+    assert count_in_runs(array(data), whole)[:-1].tolist() == count_labels(array(data)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -76,12 +104,21 @@ def test_a_split_changes_the_supervoxel_and_nothing_else(case, same):
 def test_a_run_outside_the_block_is_refused(run):
     block = encode(np.arange(8 * 16 * 24, dtype=np.uint64).reshape(8, 16, 24))
     with pytest.raises(BadRequest, match="does not lie in its block"):
-        split_block(block, np.array([(0, 0, 0, 24), run], np.int32), 5, 6, 7)
+        count_in_runs(block, np.array([(0, 0, 0, 24), run], np.int32))
+    with pytest.raises(BadRequest, match="does not lie in its block"):
+        paint_block(block, np.array([(0, 0, 0, 24), run], np.int32), labels_of(block), labels_of(block))
 
 
 def test_runs_have_four_columns():
     with pytest.raises(BadRequest, match="expected"):
-        split_block(encode(np.zeros((8, 8, 8), np.uint64)), np.zeros((1, 3), np.int32), 5, 6, 7)
+        count_in_runs(encode(np.zeros((8, 8, 8), np.uint64)), np.zeros((1, 3), np.int32))
+
+
+@pytest.mark.parametrize("counts", [(1, 2), (2, 3), (3, 1)])
+def test_there_is_a_label_for_each_entry_of_the_list(counts):
+    block = encode(np.repeat(np.uint64([4, 5]), 256).reshape(8, 8, 8))
+    with pytest.raises(BadRequest, match="a list of 2"):
+        paint_block(block, np.zeros((0, 4), np.int32), *(np.zeros(count, np.uint64) for count in counts))
 
 
 # ---- lower resolutions --------------------------------------------------------------------------

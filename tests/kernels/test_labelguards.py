@@ -55,8 +55,10 @@ def test_nothing_is_read_around_a_block(at_end, data):
         runs = labelmasks.runs_of([block], np.zeros((1, 3), np.int64), [flags])
         assert runs[:, 3].sum() == (voxels % np.uint64(2)).sum()
         labelmasks.encode_binary(block, flags, (0, 0, 0))
-        done = labelblocks.split(block, runs, 1, 5, 6)
-        assert done.split == (voxels == 1).sum()
+        listed = labelblocks.labels_of(block)
+        inside = labelblocks.count_inside(block, runs)
+        assert inside[:-1][flags].sum() == inside.sum() == (voxels % np.uint64(2)).sum()
+        assert labelblocks.paint(block, runs, listed, listed[::-1])[1].tolist() == inside.tolist()
         labelblocks.downres([block, *[None] * 6, block], voxels.shape)
 
 

@@ -11,7 +11,6 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from dvid.geometry import Zyx
 from dvid.kernels import labellayout as layout
 from dvid.kernels.buffers import addresses
 from dvid.kernels.labelblocks import count_labels, decode_blocks, find_points
-from dvid.kernels.labelediting import downres_blocks, split_block
+from dvid.kernels.labelediting import count_in_runs, downres_blocks, paint_block
 from dvid.kernels.labellayout import SUB
 from dvid.kernels.labelwriting import encode_blocks as _encode_blocks
 
@@ -327,36 +326,40 @@ def find(block: Block, points_zyx: NDArray[np.int64]) -> NDArray[np.int64]:
 # ---- blocks out of blocks -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """A block in which a supervoxel was split."""
-
-    block: bytes
-    """Serialized."""
-    split: int
-    """Voxels that have the split label now."""
-    remain: int
-    """Voxels that have the remain label now."""
-    outside: int
-    """Voxels of the runs that are not of the supervoxel: they are what they were."""
-
-
-def split(block: Block, runs: NDArray[np.int32], supervoxel: int, split_label: int, remain_label: int) -> Split:
-    """Give the voxels of a supervoxel new labels: one inside runs, another outside.
+def paint(block: Block, runs: NDArray[np.int32], inside: Labels, outside: Labels) -> tuple[bytes, NDArray[np.int64]]:
+    """Give voxels other labels: some inside runs, others outside.
 
     Args:
         block: a block.
         runs: (n, 4) int32: x, y, z, counted from the block's first voxel, and length, as `cut_runs` makes them
             (`dvid.kernels.runs`); in any order, they may overlap.
-        supervoxel: the label to be replaced.
-        split_label: for its voxels in the runs.
-        remain_label: for its other voxels.
+        inside: (N,) uint64: for each entry of the block's list the label of its voxels in the runs.
+        outside: (N,) uint64: that of its other voxels.
+
+    Returns:
+        The block, serialized, with a label list without duplicates; and the counts of `count_inside`.
+
+    Raises:
+        BadRequest: a run is empty or reaches out of the block, or there are more or fewer labels than in its list.
+    """
+    made, counts = paint_block(block, runs, inside, outside)
+    return made.tobytes(), counts
+
+
+def count_inside(block: Block, runs: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How many voxels of each entry of the label list are in runs, and last how many voxels of sub-blocks without data.
+
+    Args:
+        block: a block.
+        runs: as for `paint`.
+
+    Returns:
+        (N + 1,) int64.
 
     Raises:
         BadRequest: a run is empty or reaches out of the block.
     """
-    made, (split_voxels, remain_voxels, outside) = split_block(block, runs, supervoxel, split_label, remain_label)
-    return Split(made.tobytes(), split_voxels, remain_voxels, outside)
+    return count_in_runs(block, runs)
 
 
 def downres(children: Sequence[Block | None], block_shape_zyx: Zyx) -> bytes:

@@ -19,6 +19,7 @@ from dvid.kernels.labellayout import (
     ADDRESSES,
     BLOCK,
     HEAD_BYTES,
+    LABELS,
     LARGEST_GRID,
     SUB,
     SUB_VOXELS,
@@ -37,7 +38,7 @@ from dvid.kernels.labelwriting import (
     new_writer,
     with_room,
 )
-from dvid.kernels.words import load_u16, load_u64, ones, signed, store_u64
+from dvid.kernels.words import load_u16, load_u32, load_u64, ones, signed, store_u64
 
 _Bytes = NDArray[np.uint8]
 _Labels = NDArray[np.uint64]
@@ -52,9 +53,6 @@ _PLANE_BYTES = SUB * _ROW_BYTES
 _HALF = SUB // 2
 # Where the 2 x 2 x 2 voxels of a cell are.
 _CELL = tuple(z * _PLANE_BYTES + y * _ROW_BYTES + x * 8 for z in (0, 1) for y in (0, 1) for x in (0, 1))
-
-SPLIT, REMAIN, OUTSIDE = range(3)
-"""Which voxels `split_block` counts."""
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -72,7 +70,7 @@ def _load(
     return False, np.uint64(0)
 
 
-# ---- split --------------------------------------------------------------------------------------
+# ---- paint --------------------------------------------------------------------------------------
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -92,12 +90,12 @@ def _mark(runs: _Runs, at: Layout, marks: _Bytes) -> int:
 
 
 @numba.njit(  # type: ignore[untyped-decorator]
-    _OUT(BLOCK, _RUNS, types.uint64, types.uint64, types.uint64, types.int64, _FOUND), nogil=True, cache=True
+    _OUT(BLOCK, _RUNS, LABELS, LABELS, types.boolean, types.int64, _FOUND), nogil=True, cache=True
 )
-def _split(
-    data: _Bytes, runs: _Runs, supervoxel: int, split: int, remain: int, multiplier: int, counts: _Places
+def _paint(
+    data: _Bytes, runs: _Runs, inside: _Labels, outside: _Labels, write: bool, multiplier: int, counts: _Places
 ) -> _Bytes:
-    """The counts begin with the first run outside the block, or -1."""
+    """The counts are: the first run outside the block, or -1; the voxels in runs of each entry of the list; of none."""
     block = signed(data.ctypes.data)
     at = layout_of(block)
     marks = np.zeros(at.gz * SUB * at.gy * SUB * at.gx, np.uint8)
@@ -111,81 +109,114 @@ def _split(
     for z in range(0, at.gz * SUB, SUB):
         for y in range(0, at.gy * SUB, SUB):
             for x in range(at.gx):
-                if lacks_room(writer):
-                    writer = with_room(writer)
-                solid, label = _load(block, at.labels, number, tables, values, table, sub)
+                labels, entries, packed = 1, signed(0), values
                 if at.labels > 1:
-                    labels = load_u16(number)
+                    labels, entries = load_u16(number), tables
                     number += 2
                     tables += 4 * labels
                     values += bits_for(labels) * (SUB_VOXELS // 8)
                 marked = 0
                 for row in range(SUB * SUB):
                     marked += ones(marks[((z + (row >> 3)) * at.gy * SUB + y + (row & 7)) * at.gx + x])
-                if solid and label != supervoxel:
-                    counts[1 + OUTSIDE] += marked
-                    append_solid(writer, label)
-                    continue
-                if solid and (marked == 0 or marked == SUB_VOXELS):
-                    counts[1 + SPLIT] += marked
-                    counts[1 + REMAIN] += SUB_VOXELS - marked
-                    append_solid(writer, split if marked else remain)
-                    continue
-                if solid:
-                    fill_sub(signed(sub.ctypes.data), _PLANE_BYTES, _ROW_BYTES, label)
-                for row in range(SUB * SUB):
-                    bits = marks[((z + (row >> 3)) * at.gy * SUB + y + (row & 7)) * at.gx + x]
-                    for i in range(SUB):
-                        voxel = row * SUB + i
-                        chosen = (bits >> i) & 1
-                        if sub[voxel] != supervoxel:
-                            counts[1 + OUTSIDE] += chosen
-                        elif chosen:
-                            counts[1 + SPLIT] += 1
-                            sub[voxel] = split
-                        else:
-                            counts[1 + REMAIN] += 1
-                            sub[voxel] = remain
-                append_sub(writer, sub, codes, own)
+                if write and lacks_room(writer):
+                    writer = with_room(writer)
+                if labels < 2:
+                    place = len(inside)  # without data: of no entry
+                    if labels:
+                        place = load_u32(entries) if at.labels > 1 else 0
+                    counts[1 + place] += marked
+                    if not write:
+                        continue
+                    within = inside[place] if labels else np.uint64(0)
+                    without = outside[place] if labels else np.uint64(0)
+                    if marked == 0 or marked == SUB_VOXELS or within == without:
+                        append_solid(writer, within if marked == SUB_VOXELS else without)
+                        continue
+                    fill_sub(signed(sub.ctypes.data), _PLANE_BYTES, _ROW_BYTES, without)
+                    for row in range(SUB * SUB):
+                        bits = marks[((z + (row >> 3)) * at.gy * SUB + y + (row & 7)) * at.gx + x]
+                        for i in range(SUB):
+                            if (bits >> i) & 1:
+                                sub[row * SUB + i] = within
+                elif marked:
+                    for i in range(labels):
+                        table[i] = np.uint64(load_u32(entries + 4 * i))
+                    unpack_sub(packed, bits_for(labels), table, signed(sub.ctypes.data), _PLANE_BYTES, _ROW_BYTES)
+                    for row in range(SUB * SUB):
+                        bits = marks[((z + (row >> 3)) * at.gy * SUB + y + (row & 7)) * at.gx + x]
+                        for i in range(SUB):
+                            voxel = row * SUB + i
+                            place = signed(sub[voxel])
+                            if (bits >> i) & 1:
+                                counts[1 + place] += 1
+                                sub[voxel] = inside[place]
+                            else:
+                                sub[voxel] = outside[place]
+                elif write:
+                    load_table(entries, labels, signed(outside.ctypes.data), table)
+                    unpack_sub(packed, bits_for(labels), table, signed(sub.ctypes.data), _PLANE_BYTES, _ROW_BYTES)
+                if write:
+                    append_sub(writer, sub, codes, own)
     made: _Bytes = finished(writer, at.gz, at.gy, at.gx)
     return made
 
 
-def split_block(
-    block: _Bytes, runs: _Runs, supervoxel: int, split_label: int, remain_label: int
-) -> tuple[_Bytes, tuple[int, int, int]]:
-    """Give the voxels of a supervoxel in a checked block new labels: one inside runs, another outside.
+def _painted(
+    block: _Bytes, runs: _Runs, inside: _Labels, outside: _Labels, *, write: bool
+) -> tuple[_Bytes, NDArray[np.int64]]:
+    if runs.ndim != 2 or runs.shape[1] != 4:
+        raise BadRequest(f"runs have the shape {runs.shape}, expected (n, 4)")
+    counts = np.zeros(2 + len(inside), np.int64)
+    made = _paint(block, np.ascontiguousarray(runs, np.int32), inside, outside, write, HASH_MULTIPLIER, counts)
+    wrong = int(counts[0])
+    if wrong >= 0:
+        raise BadRequest(f"the run {runs[wrong].tolist()} (x, y, z, length) does not lie in its block")
+    return made, counts[1:]
+
+
+def paint_block(block: _Bytes, runs: _Runs, inside: _Labels, outside: _Labels) -> tuple[_Bytes, NDArray[np.int64]]:
+    """Give the voxels of a checked block other labels: some inside runs, others outside.
 
     Args:
         block: (bytes,) uint8.
         runs: (n, 4) int32: x, y, z, counted from the block's first voxel, and length; in any order, they may overlap.
-        supervoxel: the label to be replaced.
-        split_label: for its voxels in the runs.
-        remain_label: for its other voxels.
+        inside: (N,) uint64: for each entry of the block's list the label of its voxels in the runs.
+        outside: (N,) uint64: that of its other voxels.
 
     Returns:
-        The serialized block, and how many voxels got the split label and the remain label, and how many voxels of the
-        runs are not of the supervoxel (they stay as they are).
+        The serialized block, and (N + 1,) int64: how many voxels of each entry are in the runs, and how many in sub-blocks
+        without data. Those keep their label, 0.
+
+    Raises:
+        BadRequest: a run is empty or reaches out of the block, or there are more or fewer labels than in its list.
+    """
+    listed = _listed(block)
+    if len(inside) != listed or len(outside) != listed:
+        raise BadRequest(f"{len(inside)} and {len(outside)} labels given for a label block with a list of {listed}")
+    return _painted(
+        block, runs, np.ascontiguousarray(inside, np.uint64), np.ascontiguousarray(outside, np.uint64), write=True
+    )
+
+
+def count_in_runs(block: _Bytes, runs: _Runs) -> NDArray[np.int64]:
+    """How many voxels of each entry of a checked block's list are in runs, and how many in sub-blocks without data.
+
+    Args:
+        block: (bytes,) uint8.
+        runs: as for `paint_block`.
+
+    Returns:
+        (N + 1,) int64.
 
     Raises:
         BadRequest: a run is empty or reaches out of the block.
     """
-    if runs.ndim != 2 or runs.shape[1] != 4:
-        raise BadRequest(f"runs have the shape {runs.shape}, expected (n, 4)")
-    counts = np.zeros(4, np.int64)
-    made = _split(
-        block,
-        np.ascontiguousarray(runs, np.int32),
-        supervoxel,
-        split_label,
-        remain_label,
-        HASH_MULTIPLIER,
-        counts,
-    )
-    wrong, split, remain, outside = counts.tolist()
-    if wrong >= 0:
-        raise BadRequest(f"the run {runs[wrong].tolist()} (x, y, z, length) does not lie in its block")
-    return made, (split, remain, outside)
+    none = np.zeros(_listed(block), np.uint64)
+    return _painted(block, runs, none, none, write=False)[1]
+
+
+def _listed(block: _Bytes) -> int:
+    return int(block[12:16].view(np.uint32)[0])
 
 
 # ---- lower resolutions --------------------------------------------------------------------------

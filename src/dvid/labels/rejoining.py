@@ -93,7 +93,7 @@ def split_again(edit: Edit, logged: Logged) -> int:
     owner = body_of(edit, supervoxel)
     row = existing(edit, owner)
     runs = decode_rles(rles_header(len(sent) // 16) + sent)  # the log keeps them without the header
-    entries, places = rewrite(edit, supervoxel, parts, runs_by_block(runs, block_shape(edit)))
+    entries, places = rewrite(edit, {supervoxel: parts}, runs_by_block(runs, block_shape(edit)))
     is_split = entries.supervoxels == np.uint64(parts.split)
     sizes = int(entries.voxels[is_split].sum()), int(entries.voxels[~is_split].sum())
     if sizes != (event["SplitSize"], event["RemainSize"]):

@@ -1,24 +1,38 @@
-"""Splitting supervoxels: the only edit of bodies that rewrites blocks."""
+"""Splitting supervoxels, alone or where a body is split: the only edits of bodies that rewrite blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.codecs.labelblocks import deflate, labels_of, relabel, split, trusted
+from dvid.codecs.labelblocks import Block, count_inside, deflate, labels_of, paint, relabel, trusted
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import Zyx
 from dvid.kernels.runs import cut_runs
 from dvid.labels.blocks import block_shape, expanded, stored_blocks
+from dvid.labels.bodies import body as body_row
 from dvid.labels.bodies import existing, put_body
-from dvid.labels.index import Entries, all_entries, change_index, is_anywhere
+from dvid.labels.grouping import held_by
+from dvid.labels.index import Entries, all_entries, change_index, is_anywhere, sizes_of
 from dvid.labels.mapping import body_of, put_mapping
+from dvid.labels.moves import Move, regroup, use_up
 from dvid.labels.numbering import LARGEST, new_labels, saw_label
 from dvid.labels.scales import ask_for_scales
-from dvid.labels.tables import BLOCKS, BODIES, MAPPING, MEMBERS, SPLIT, SPLITS, block_key, label_key, member_keys
+from dvid.labels.tables import (
+    BLOCKS,
+    BODIES,
+    MAPPING,
+    MEMBERS,
+    SPLIT,
+    SPLITS,
+    Labels,
+    block_key,
+    label_key,
+    member_keys,
+)
 from dvid.storage.protocol import Buffer
 from dvid.versions import layout
 from dvid.versions.envelope import Format
@@ -90,44 +104,62 @@ def chosen_parts(edit: Edit, supervoxel: int, wanted_split: int, wanted_remain: 
     return Parts(wanted_split or next(fresh), wanted_remain or next(fresh))
 
 
-def rewrite(edit: Edit, supervoxel: int, parts: Parts, runs: Mapping[Zyx, Runs]) -> tuple[Entries, list[Zyx]]:
-    """Give the voxels of a supervoxel the labels of its parts, in all blocks.
+def blocks_at(view: View, places: Sequence[Zyx]) -> Iterator[tuple[int, Zyx, Block | None]]:
+    """The blocks of full resolution at some places: the number of the place, itself, and its block or None."""
+    for first in range(0, len(places), _AT_ONCE):
+        some = places[first : first + _AT_ONCE]
+        # All at once: what is stored may move when the caller writes.
+        blocks = [None if block is None else expanded(view, block) for block in stored_blocks(view, 0, some)]
+        for at, (place, block) in enumerate(zip(some, blocks, strict=True), first):
+            yield at, place, block
+
+
+def rewrite(edit: Edit, divided: Mapping[int, Parts], runs: Mapping[Zyx, Runs]) -> tuple[Entries, list[Zyx]]:
+    """Give the voxels of supervoxels the labels of their parts, in all blocks and in the index.
 
     Args:
         edit: the instance.
-        supervoxel: which.
-        parts: the labels.
-        runs: the part that is split off: runs of each block, counted from its first voxel.
+        divided: the supervoxels, and the labels of their parts.
+        runs: what is split off: runs of each block, counted from its first voxel.
 
     Returns:
         The index entries of the parts, and the blocks.
     """
-    own = all_entries(edit, np.array([supervoxel], np.uint64)).by_block()
-    places: list[Zyx] = [(z, y, x) for z, y, x in own.blocks_zyx.tolist()]
-    counts = np.zeros((len(places), 2), np.int64)
-    for first in range(0, len(places), _AT_ONCE):
-        some = places[first : first + _AT_ONCE]
-        blocks = [None if b is None else expanded(edit, b) for b in stored_blocks(edit, 0, some)]
-        for at, (place, block) in enumerate(zip(some, blocks, strict=True), first):
-            if block is None:
-                continue
-            inside = runs.get(place)
-            if inside is None:
-                labels = labels_of(block).copy()
-                labels[labels == supervoxel] = parts.remain
-                made, voxels = trusted(relabel(block, labels)), (0, int(own.voxels[at]))
-            else:
-                divided = split(block, inside, supervoxel, parts.split, parts.remain)
-                made, voxels = trusted(divided.block), (divided.split, divided.remain)
-            counts[at] = voxels
-            edit.put(BLOCKS, block_key(0, place), deflate(made), Format.GZIP)
+    old = np.array(sorted(divided), np.uint64)
+    new = np.array([(divided[label].split, divided[label].remain) for label in old.tolist()], np.uint64).reshape(-1, 2)
+    own = all_entries(edit, old).by_block()
+    which = np.searchsorted(old, own.supervoxels)
+    z, y, x = own.blocks_zyx.T
+    starts = np.flatnonzero(np.diff(z, prepend=z[:1] - 1) | np.diff(y, prepend=0) | np.diff(x, prepend=0))
+    ends = [*starts[1:].tolist(), len(own)]
+    places: list[Zyx] = [(z, y, x) for z, y, x in own.blocks_zyx[starts].tolist()]
+    split_off = np.zeros(len(own), np.int64)
+    for at, place, block in blocks_at(edit, places):
+        if block is None:
+            continue
+        listed = labels_of(block)
+        found = np.searchsorted(old, listed)
+        found[found == len(old)] = 0
+        is_old = old[found] == listed
+        remain = np.where(is_old, new[found, 1], listed)
+        inside = runs.get(place)
+        if inside is None:
+            made = relabel(block, remain)
+        else:
+            made, voxels = paint(block, inside, np.where(is_old, new[found, 0], listed), remain)
+            sums = np.zeros(len(old), np.int64)
+            np.add.at(sums, found[is_old], voxels[:-1][is_old])
+            here = slice(starts[at], ends[at])
+            split_off[here] = sums[which[here]]
+        edit.put(BLOCKS, block_key(0, place), deflate(trusted(made)), Format.GZIP)
     entries = Entries.joined(
         [
-            Entries(np.full(len(places), label, np.uint64), own.blocks_zyx, counts[:, column])
-            for column, label in enumerate((parts.split, parts.remain))
+            Entries(new[which, 0], own.blocks_zyx, split_off),
+            Entries(new[which, 1], own.blocks_zyx, own.voxels - split_off),
         ]
     )
-    change_index(edit, Entries.joined([own.times(-1), entries.chosen(entries.voxels > 0)]))
+    entries = entries.chosen(entries.voxels > 0)
+    change_index(edit, Entries.joined([own.times(-1), entries]))
     return entries, places
 
 
@@ -161,7 +193,7 @@ def split_supervoxel(
     body = body_of(edit, supervoxel)
     row = existing(edit, body)
     parts = chosen_parts(edit, supervoxel, split_label, remain_label)
-    entries, places = rewrite(edit, supervoxel, parts, runs_by_block(runs, block_shape(edit)))
+    entries, places = rewrite(edit, {supervoxel: parts}, runs_by_block(runs, block_shape(edit)))
     is_split = entries.supervoxels == parts.split
     split_voxels, remain_voxels = int(entries.voxels[is_split].sum()), int(entries.voxels[~is_split].sum())
     if not split_voxels:
@@ -190,12 +222,17 @@ def split_supervoxel(
 
 def replace_member(edit: Edit, body: int, supervoxel: int, parts: Parts) -> None:
     """Let the parts of a supervoxel take its place in a body; its number is no supervoxel's any longer."""
-    both = np.array([parts.split, parts.remain], np.uint64)
-    put_mapping(edit, both, body)
-    put_mapping(edit, np.array([supervoxel], np.uint64), 0)
-    if supervoxel != body:
-        edit.delete(MEMBERS, member_keys(body, np.array([supervoxel], np.uint64))[0])
-    for key in member_keys(body, both):
+    _replace_members(edit, body, {supervoxel: parts})
+
+
+def _replace_members(edit: Edit, body: int, divided: Mapping[int, Parts]) -> None:
+    gone = np.array(list(divided), np.uint64)
+    parts = np.array([(both.split, both.remain) for both in divided.values()], np.uint64).reshape(-1)
+    put_mapping(edit, parts, body)
+    put_mapping(edit, gone, 0)
+    for key in member_keys(body, gone[gone != np.uint64(body)]):
+        edit.delete(MEMBERS, key)
+    for key in member_keys(body, parts):
         edit.put(MEMBERS, key, b"")
 
 
@@ -203,3 +240,104 @@ def put_split(edit: Edit, mutation: int, number: int, supervoxel: int, parts: Pa
     """Note what was split into what; `number` counts the splits of one mutation."""
     row = np.array((supervoxel, parts.remain, parts.split, edit.node.version), SPLIT)
     edit.put(SPLITS, layout.pack_u64(mutation) + layout.pack_u32(number), row.tobytes())
+
+
+# ---- splitting bodies ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SplitBody:
+    """What a split has made of a body."""
+
+    label: int
+    """The new body."""
+    mutation: int
+
+
+def voxels_inside(view: View, runs: Mapping[Zyx, Runs]) -> tuple[Labels, NDArray[np.int64]]:
+    """The supervoxels that runs touch, and how many of their voxels are inside; label 0 stands for what is nothing.
+
+    Args:
+        view: the instance.
+        runs: of each block, counted from its first voxel.
+    """
+    labels, counts = [np.zeros(1, np.uint64)], [np.zeros(1, np.int64)]
+    for _, place, block in blocks_at(view, list(runs)):
+        listed = np.empty(0, np.uint64) if block is None else labels_of(block)
+        voxels = (
+            runs[place][:, 3].sum(dtype=np.int64, keepdims=True) if block is None else count_inside(block, runs[place])
+        )
+        touched = np.flatnonzero(voxels)
+        labels.append(np.append(listed, np.uint64(0))[touched])
+        counts.append(voxels[touched])
+    found, at = np.unique(np.concatenate(labels), return_inverse=True)
+    sums = np.zeros(len(found), np.int64)
+    np.add.at(sums, at, np.concatenate(counts))
+    return found[sums > 0], sums[sums > 0]
+
+
+def split_body(edit: Edit, body: int, runs: Runs, sent: Buffer) -> SplitBody:
+    """Split some voxels off a body and make a body of them.
+
+    Supervoxels that lie in the runs as a whole move to the new body. Those that the runs cut are split in two.
+
+    Args:
+        edit: the instance.
+        body: which.
+        runs: what is split off, in order; all of it must belong to the body.
+        sent: the runs as they were sent, without a header before them: kept in the blob store for the mutation log.
+
+    Raises:
+        BadRequest: there is no such body, or the runs hold nothing, all of it, or something else.
+    """
+    row = body_row(edit, body)
+    if row is None:
+        raise BadRequest(f"split: there is no body {body} at this version")
+    pieces = runs_by_block(runs, block_shape(edit))
+    touched, inside = voxels_inside(edit, pieces)
+    if not len(touched):
+        raise BadRequest("split: the sparse volume that was sent has no voxels")
+    own = bool(row["own"])
+    foreign = touched[~held_by(edit, body, own, touched) | (touched == 0)]
+    if len(foreign):
+        raise BadRequest(
+            f"split: {_foreign(edit, int(foreign[0]))} lie in the sparse volume, which must be a part of body {body}"
+        )
+    voxels = int(inside.sum())
+    if voxels >= int(row["voxels"]):
+        raise BadRequest(f"split: the sparse volume holds all of body {body}; nothing would remain of it")
+    is_cut = inside < sizes_of(edit, touched)
+    cut: list[int] = touched[is_cut].tolist()
+    fresh = iter(new_labels(edit, 1 + 2 * len(cut)))
+    label = next(fresh)
+    divided = {supervoxel: Parts(next(fresh), next(fresh)) for supervoxel in cut}
+    mutation = edit.log(
+        "split-complete",
+        {
+            "Target": body,
+            "NewLabel": label,
+            "Split": edit.put_blob(bytes(sent)),
+            "SVSplits": {str(old): {"Split": parts.split, "Remain": parts.remain} for old, parts in divided.items()},
+            "SplitSize": voxels,
+            "RemainSize": int(row["voxels"]) - voxels,
+        },
+    )
+    if divided:
+        _, places = rewrite(edit, divided, pieces)
+        _replace_members(edit, body, divided)
+        for number, (supervoxel, parts) in enumerate(divided.items()):
+            put_split(edit, mutation, number, supervoxel, parts)
+        put_body(edit, body, int(row["voxels"]), mutation, own=own and body not in divided)
+        ask_for_scales(edit, 0, places, mutation)
+    moved = np.concatenate((touched[~is_cut], np.array([parts.split for parts in divided.values()], np.uint64)))
+    moves = [Move(body, label, moved, voxels, ends=False, founds=True)]
+    regroup(edit, moves, mutation)
+    use_up(edit, moves)
+    return SplitBody(label, mutation)
+
+
+def _foreign(view: View, supervoxel: int) -> str:
+    """Names voxels that are not those of a body."""
+    if not supervoxel:
+        return "voxels of label 0"
+    return f"voxels of supervoxel {supervoxel} of body {body_of(view, supervoxel)}"
