@@ -91,6 +91,10 @@ class Call(Protocol):
         """The instance at the node asked for, to read."""
         ...
 
+    def turn_to(self, name: str) -> None:
+        """Go on as a request to another instance of the repo, at the same node."""
+        ...
+
     def edit(self, operation: Callable[[Edit], Reply]) -> Reply:
         """Run an operation on the instance at the node asked for, in one transaction; what it replies.
 

@@ -192,7 +192,13 @@ class Application:
             call = visit.begin(NodeRequest(request, self._service, caller, parts[3]))
             table = self._nodes if kind == "node" else self._repos
             rest = "/" + "/".join(parts[4:])
-            return self._run(table.match(request.method, rest, params, partial(self._admit, caller)), call, unfinished)
+            try:
+                match = table.match(request.method, rest, params, partial(self._admit, caller))
+            except NotFound:
+                if kind != "node" or len(parts) < 5 or request.method != "POST":
+                    raise
+                return self._instance(request, visit, caller, parts[3], parts[4], "/", unfinished)
+            return self._run(match, call, unfinished)
         visit.area = "server"
         plain = visit.begin(Request(request, self._service, caller))
         if kind:

@@ -322,6 +322,11 @@ class InstanceRequest(NodeRequest):
         opened, self._opened = self._opened, None
         return self.database.view(self.selector, self.name) if opened is None else opened
 
+    def turn_to(self, name: str) -> None:
+        """Go on as a request to another instance of the repo, at the same node."""
+        self.look_away()
+        self.name = name
+
     def look_away(self) -> None:
         """Close the view of `look`, unless `view` has handed it on."""
         opened, self._opened = self._opened, None

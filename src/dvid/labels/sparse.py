@@ -20,6 +20,7 @@ from dvid.kernels.runs import join_blocks, runs_of_points
 from dvid.labels.blocks import block_shape
 from dvid.labels.bodies import existing, members
 from dvid.labels.index import Points, all_entries, distinct
+from dvid.labels.removals import remaining
 from dvid.labels.scales import Scales
 from dvid.labels.tables import Labels
 from dvid.versions.view import View
@@ -63,10 +64,10 @@ def seek(view: View, label: int, scale: int = 0, *, supervoxel: bool = False) ->
     else:
         found = members(view, label, bool(existing(view, label)["own"]))
     entries = all_entries(view, found)
-    if not len(entries):
+    at = remaining(view, label, entries.blocks_zyx)
+    if not len(at):
         raise NotFound(f"there is no {'supervoxel' if supervoxel else 'body'} {label} at this version")
-    blocks = entries.blocks() if not scale else distinct(entries.blocks_zyx >> scale)
-    return Sought(label, found, scale, blocks)
+    return Sought(label, found, scale, distinct(at >> scale))
 
 
 def _rows(sought: Sought) -> Iterator[list[Zyx]]:

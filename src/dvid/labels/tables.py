@@ -7,6 +7,7 @@
     MAPPING   supervoxel                          its body, where that has another number; 0: it is no supervoxel
     SPLITS    mutation, number                    a supervoxel that was split, and the two it was split into
     LIMITS    name                                the largest label of the version
+    REMOVED   label, block                        nothing: the label's sparse volume leaves the block out
 
 The supervoxel whose number is that of its body is the body's own: most supervoxels, never merged with any other, have
 a row in INDEX and one in BODIES, and no more. Numbers of bodies and supervoxels come from one sequence.
@@ -34,6 +35,7 @@ MEMBERS: Final = b"\x13"
 MAPPING: Final = b"\x14"
 SPLITS: Final = b"\x15"
 LIMITS: Final = b"\x16"
+REMOVED: Final = b"\x17"
 
 MAPPINGS: Final = "mappings"
 """Number of the instance (see `View.number`) that changes with every change of MAPPING; 0 as long as that is empty."""

@@ -17,6 +17,7 @@ from dvid.versions import layout, work
 from dvid.versions.catalogue import Directory, Node, put_number, read_number, touch
 from dvid.versions.envelope import HEADER_BYTES, Batch, Format, Value, seal, unseal, unseal_many
 from dvid.versions.inheritance import Inheritance
+from dvid.versions.instances import list_instances
 from dvid.versions.records import InstanceRecord, now
 from dvid.versions.sieve import Sieve
 from dvid.versions.stores import Snapshots, absent
@@ -79,6 +80,10 @@ class View(Inheritance):
         else:
             raise absent(other)
         return View(snapshot, self._directory, self._node, other, self._snapshots)
+
+    def siblings(self) -> list[InstanceRecord]:
+        """All instances of the repo, by name; this one, too."""
+        return list_instances(self._metadata, self.instance.repo)
 
     def at(self, selector: str) -> View:
         """The same instance at another node.

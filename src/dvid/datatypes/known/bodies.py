@@ -1,12 +1,11 @@
-"""What goes with label volumes: sparse volumes, rankings of labels by their annotations, files of supervoxels."""
+"""What goes with label volumes: rankings of labels by their annotations, files of supervoxels."""
 
 from __future__ import annotations
 
 import re
 
 from dvid.datatypes.base import Options
-from dvid.datatypes.known.declaration import Basis, Setting, known_type
-from dvid.datatypes.voxels import GRID_ABOUT, grid_settings
+from dvid.datatypes.known.declaration import Setting, known_type
 from dvid.errors import BadRequest
 
 _EXTENSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -30,16 +29,6 @@ def _extension(options: Options, name: str) -> str:
 
 
 DATATYPES = (
-    known_type(
-        "labelvol",
-        "Sparse volumes of labels, kept in step with a labelblk. labelmap succeeds both.",
-        basis=Basis(
-            lambda options: grid_settings(options, block_size=32),
-            GRID_ABOUT,
-            lambda view: {name: view.instance.settings[name] for name in GRID_ABOUT},
-        ),
-        constants={"MaxLabel": {}},
-    ),
     known_type(
         "labelsz",
         "Ranks labels by the number of annotations on them.",

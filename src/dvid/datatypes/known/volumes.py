@@ -51,11 +51,6 @@ DATATYPES = (
         compression="gzip",
     ),
     known_type(
-        "labelblk",
-        "A volume of 64-bit labels, kept in step with a labelvol. labelmap succeeds it.",
-        basis=_labels("labelblk", 32),
-    ),
-    known_type(
         "multichan16",
         "Images of several 16-bit channels, loaded from V3D raw files.",
         basis=_channels(),
