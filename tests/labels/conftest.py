@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.labels.model import Segmentation
+from tests.labels.segmentation import Segmentation
 
 from dvid.database import Database
 

@@ -1,183 +1,407 @@
-"""Segmentations in a database, driven in process, for the tests of labels.
+"""What segmentations should do, said with dictionaries, sets and arrays: a model to compare them with.
 
-`Segmentation` is a labelmap instance in a repo of its own; `state` is all that can be seen of it at a version.
+An operation is a plain value, and `Model.apply` gives what it answers or raises `Refused`. The rules are those of the API and
+of `dvid.labels.undo`; nothing here knows tables or events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from tests.labels.segmentation import BLOCK_ZYX, Place, Segmentation, State
 
-from dvid.codecs.sparsevols import encode_srles
-from dvid.database import Database
-from dvid.geometry import Box
-from dvid.kernels.runs import ordered_runs
-from dvid.labels import grouping
-from dvid.labels.accounts import account
-from dvid.labels.bodies import all_bodies, members
-from dvid.labels.index import Entries, all_entries
-from dvid.labels.mapping import all_mappings, bodies_of
-from dvid.labels.numbering import largest_label
-from dvid.labels.reading import read_labels
-from dvid.labels.splits import Divided, split_supervoxel
-from dvid.labels.tables import Labels
-from dvid.labels.undo import Undone, undo
-from dvid.labels.writing import from_voxels, from_wire, write_blocks
-from dvid.versions import nodes, repos
-from dvid.versions.view import Edit, View
+from dvid.errors import BadRequest, Conflict
 
-T = TypeVar("T")
+Voxels = NDArray[np.uint64]
 
-Place = tuple[int, int, int]
-"""A block, or a voxel: z, y, x."""
 
-BLOCK_ZYX: Place = (16, 16, 16)
+class Refused(Exception):
+    """The operation cannot be; `conflict` if that is because of what was done before."""
+
+    def __init__(self, why: str, *, conflict: bool = False) -> None:
+        super().__init__(why)
+        self.error = Conflict if conflict else BadRequest
+
+
+# ---- operations ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class State:
-    """What a version holds, as plain values."""
+class Write:
+    """Supervoxels of a box of whole blocks."""
 
-    sizes: dict[int, int]
-    """Voxels of each body."""
-    supervoxels: dict[int, set[int]]
-    """Those of each body."""
-    mapping: dict[int, int]
-    """All rows of the mapping."""
-    index: dict[int, dict[Place, int]]
-    """Voxels of each supervoxel in each block."""
-    largest: int | None
+    voxels: Voxels
+    start_zyx: Place
+    as_blocks: bool = False
 
 
-class Segmentation:
-    """A labelmap instance in a repo of its own. Versions are named by their UUIDs; "" is the root."""
-
-    def __init__(self, database: Database, name: str = "segmentation", *, root: str = "", **settings: Any) -> None:
-        """`root` names the repo of an instance that is there already."""
-        self.database, self.name = database, name
-        self.root = root or database.transact(lambda tx, _: repos.create_repo(tx)).root_uuid
-        if not root:
-            given = {"typename": "labelmap", "dataname": name, "BlockSize": "16,16,16", **settings}
-            database.create_instance(self.root, given)
-
-    # ---- versions
-
-    def commit(self, node: str = "") -> None:
-        self.database.commit(node or self.root)
-
-    def child(self, node: str = "", branch: str = "") -> str:
-        def make(tx: Any, directory: Any) -> str:
-            record = directory.node(tx, node or self.root).record
-            made = nodes.branch(tx, record, name=branch) if branch else nodes.new_version(tx, record)
-            return str(made.uuid)
-
-        return self.database.transact(make)
-
-    # ---- changes
-
-    def edit(self, operation: Callable[[Edit], T], node: str = "", user: str = "") -> T:
-        return self.database.edit(node or self.root, self.name, operation, user=user)
-
-    def account(self, changes: Entries, node: str = "") -> int:
-        """Enter voxels that came or went."""
-
-        def run(edit: Edit) -> int:
-            mutation = edit.log("test-voxels", {})
-            account(edit, changes, mutation)
-            return mutation
-
-        return self.edit(run, node)
-
-    def ingest(self, sizes: Mapping[int, int], node: str = "") -> None:
-        """Give supervoxels voxels, in a block of their own each; negative ones are taken away."""
-        labels = np.array(list(sizes), np.uint64)
-        low = (labels & np.uint64(1023)).astype(np.int64)
-        blocks_zyx = np.stack((low >> 6, low >> 3 & 7, low & 7), 1)
-        self.account(Entries(labels, blocks_zyx, np.array(list(sizes.values()), np.int64)), node)
-
-    def write(self, voxels: Labels, start_zyx: Place = (0, 0, 0), node: str = "", *, as_blocks: bool = False) -> int:
-        """Write the supervoxels of a box of whole blocks: as voxels, or as blocks that were encoded before."""
-        box = Box.at(start_zyx, voxels.shape)  # type: ignore[arg-type]
-        places = list(box.blocks(BLOCK_ZYX))
-        blocks = from_voxels(box, np.ascontiguousarray(voxels), BLOCK_ZYX, places)
-        if as_blocks:
-            blocks = [from_wire(block.place_zyx, block.data, BLOCK_ZYX) for block in blocks]
-        return self.edit(lambda edit: write_blocks(edit, blocks), node)
-
-    def split(
-        self, supervoxel: int, points_zyx: NDArray[np.integer[Any]], node: str = "", user: str = "", **labels: int
-    ) -> Divided:
-        """Split the voxels at some points, (n, 3), off from a supervoxel."""
-        runs = np.ones((len(points_zyx), 4), np.int32)
-        runs[:, :3] = points_zyx[:, ::-1]
-        runs = ordered_runs(runs)
-        sent = bytes(encode_srles(runs))
-        return self.edit(lambda edit: split_supervoxel(edit, supervoxel, runs, sent, **labels), node, user)
-
-    def merge(self, target: int, *labels: int, node: str = "", user: str = "") -> int:
-        return self.edit(lambda edit: grouping.merge(edit, target, labels), node, user)
-
-    def cleave(self, label: int, *supervoxels: int, node: str = "", user: str = "") -> grouping.Cleaved:
-        return self.edit(lambda edit: grouping.cleave(edit, label, supervoxels), node, user)
-
-    def renumber(self, *pairs: tuple[int, int], node: str = "", user: str = "") -> int:
-        return self.edit(lambda edit: grouping.renumber(edit, pairs), node, user)
-
-    def undo(self, mutation: int, node: str = "", user: str = "") -> Undone:
-        return self.edit(lambda edit: undo(edit, mutation), node, user)
-
-    # ---- questions
-
-    def see(self, question: Callable[[View], T], node: str = "") -> T:
-        with self.database.view(node or self.root, self.name) as view:
-            return question(view)
-
-    def bodies_of(self, *supervoxels: int, node: str = "") -> list[int]:
-        return self.see(lambda view: bodies_of(view, np.array(supervoxels, np.uint64)).tolist(), node)
-
-    def voxels(self, shape_zyx: Place, start_zyx: Place = (0, 0, 0), node: str = "", *, bodies: bool = False) -> Labels:
-        """The supervoxels, or the bodies, of a box."""
-        box = Box.at(start_zyx, shape_zyx)
-        return self.see(lambda view: read_labels(view, box, supervoxels=not bodies), node)
-
-    def members(self, body: int, node: str = "") -> list[int]:
-        return self.see(lambda view: members(view, body).tolist(), node)
-
-    def sizes(self, node: str = "") -> dict[int, int]:
-        return self.see(sizes_of_bodies, node)
-
-    def state(self, node: str = "") -> State:
-        return self.see(state, node)
-
-    def events(self, node: str = "") -> list[dict[str, Any]]:
-        return self.see(lambda view: [msgspec.json.decode(event) for event in view.events()], node)
+@dataclass(frozen=True)
+class Merge:
+    target: int
+    labels: tuple[int, ...]
 
 
-def sizes_of_bodies(view: View) -> dict[int, int]:
-    """Voxels of each body."""
-    return {
-        label: int(row["voxels"])
-        for labels, rows in all_bodies(view)
-        for label, row in zip(labels.tolist(), rows, strict=True)
-    }
+@dataclass(frozen=True)
+class Cleave:
+    label: int
+    supervoxels: tuple[int, ...]
 
 
-def state(view: View) -> State:
-    """Everything that a version holds."""
-    sizes = sizes_of_bodies(view)
-    supervoxels = {label: set(members(view, label).tolist()) for label in sizes}
-    known = np.array(sorted(set().union(*supervoxels.values())), np.uint64)
-    entries = all_entries(view, known)
-    index: dict[int, dict[Place, int]] = {}
-    columns = (entries.supervoxels.tolist(), entries.blocks_zyx.tolist(), entries.voxels.tolist())
-    for supervoxel, (z, y, x), voxels in zip(*columns, strict=True):
-        index.setdefault(supervoxel, {})[z, y, x] = voxels
-    mapping: dict[int, int] = {}
-    for keys, values in all_mappings(view):
-        mapping.update(zip(keys.tolist(), values.tolist(), strict=True))
-    return State(sizes, supervoxels, mapping, index, largest_label(view))
+@dataclass(frozen=True)
+class Renumber:
+    pairs: tuple[tuple[int, int], ...]
+    """(new, old)."""
+
+
+@dataclass(frozen=True)
+class Split:
+    supervoxel: int
+    points_zyx: NDArray[np.integer[Any]]
+    """(n, 3)."""
+
+
+@dataclass(frozen=True)
+class Undo:
+    mutation: int
+
+
+Operation = Write | Merge | Cleave | Renumber | Split | Undo
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an operation answers."""
+
+    mutation: int
+    labels: tuple[int, ...] = ()
+    """The new ones."""
+
+
+def perform(segmentation: Segmentation, operation: Operation, node: str) -> Answer:
+    """Do it for real."""
+    match operation:
+        case Write(voxels, start_zyx, as_blocks):
+            return Answer(segmentation.write(voxels, start_zyx, node, as_blocks=as_blocks))
+        case Merge(target, labels):
+            return Answer(segmentation.merge(target, *labels, node=node))
+        case Cleave(label, supervoxels):
+            cleaved = segmentation.cleave(label, *supervoxels, node=node)
+            return Answer(cleaved.mutation, (cleaved.label,))
+        case Renumber(pairs):
+            return Answer(segmentation.renumber(*pairs, node=node))
+        case Split(supervoxel, points_zyx):
+            made = segmentation.split(supervoxel, points_zyx, node)
+            return Answer(made.mutation, (made.parts.split, made.parts.remain))
+        case Undo(mutation):
+            return Answer(segmentation.undo(mutation, node).mutation)
+
+
+# ---- the model ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Supervoxels that went from one body to another."""
+
+    source: int
+    target: int
+    supervoxels: frozenset[int]
+    ends: bool
+    founds: bool
+
+    def back(self) -> Moved:
+        return Moved(self.target, self.source, self.supervoxels, self.founds, self.ends)
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A supervoxel that became two."""
+
+    supervoxel: int
+    split: int
+    remain: int
+    points_zyx: NDArray[np.integer[Any]]
+    sizes: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A mutation of a version. `forward` is false for those that took another back."""
+
+    mutation: int
+    original: int
+    forward: bool
+    what: tuple[Moved, ...] | Divided | None
+    """None if it cannot be taken back."""
+
+
+@dataclass
+class Version:
+    """What one version holds."""
+
+    voxels: Voxels
+    """Supervoxels."""
+    mapping: dict[int, int] = field(default_factory=dict)
+    largest: int | None = None
+    done: dict[int, Done] = field(default_factory=dict)
+
+    def child(self) -> Version:
+        return Version(self.voxels.copy(), dict(self.mapping), self.largest)
+
+    def body(self, supervoxel: int) -> int:
+        return self.mapping.get(supervoxel, supervoxel)
+
+    def map(self, supervoxels: Iterable[int], body: int) -> None:
+        for supervoxel in supervoxels:
+            if supervoxel == body:
+                self.mapping.pop(supervoxel, None)
+            else:
+                self.mapping[supervoxel] = body
+
+    def counts(self) -> dict[int, int]:
+        """Voxels of each supervoxel."""
+        labels, counts = np.unique(self.voxels, return_counts=True)
+        return {label: count for label, count in zip(labels.tolist(), counts.tolist(), strict=True) if label}
+
+    def bodies(self) -> dict[int, set[int]]:
+        """Supervoxels of each body."""
+        found: dict[int, set[int]] = {}
+        for supervoxel in self.counts():
+            found.setdefault(self.body(supervoxel), set()).add(supervoxel)
+        return found
+
+    def as_bodies(self) -> Voxels:
+        """Bodies of all voxels."""
+        labels, places = np.unique(self.voxels, return_inverse=True)
+        mapped = np.array([self.body(label) if label else 0 for label in labels.tolist()], np.uint64)
+        return mapped[places].reshape(self.voxels.shape)
+
+    def state(self) -> State:
+        counts, bodies = self.counts(), self.bodies()
+        index: dict[int, dict[Place, int]] = {}
+        for place in np.ndindex(*(side // edge for side, edge in zip(self.voxels.shape, BLOCK_ZYX, strict=True))):
+            inside = tuple(slice(at * edge, (at + 1) * edge) for at, edge in zip(place, BLOCK_ZYX, strict=True))
+            labels, voxels = np.unique(self.voxels[inside], return_counts=True)
+            for label, count in zip(labels.tolist(), voxels.tolist(), strict=True):
+                if label:
+                    index.setdefault(label, {})[place] = count  # type: ignore[index]
+        sizes = {body: sum(counts[one] for one in supervoxels) for body, supervoxels in bodies.items()}
+        return State(sizes, bodies, dict(self.mapping), index, self.largest)
+
+
+class Model:
+    """A segmentation of a few blocks at all its versions."""
+
+    def __init__(self, shape_zyx: Place, root: str = "") -> None:
+        self.versions = {root: Version(np.zeros(shape_zyx, np.uint64))}
+        self.largest = 0
+        self.standing: dict[int, tuple[int, bool]] = {}
+        """Of mutations that were taken back: the last of the chain, and whether they are in effect."""
+
+    def branch(self, node: str, child: str) -> None:
+        self.versions[child] = self.versions[node].child()
+
+    def apply(self, node: str, operation: Operation, mutation: int) -> tuple[int, ...]:
+        """Do it; the new labels. The mutation id is the one that the segmentation gave.
+
+        Raises:
+            Refused: it cannot be; nothing has changed.
+        """
+        version = self.versions[node]
+        match operation:
+            case Write():
+                self._write(version, operation)
+                what: tuple[Moved, ...] | Divided | None = None
+            case Merge():
+                what = self._merge(version, operation)
+            case Cleave():
+                what = self._cleave(version, operation)
+            case Renumber():
+                what = self._renumber(version, operation)
+            case Split():
+                what = self._split(version, operation)
+            case Undo():
+                return self._undo(version, operation.mutation, mutation)
+        version.done[mutation] = Done(mutation, mutation, forward=True, what=what)
+        if isinstance(operation, Split):
+            assert isinstance(what, Divided)
+            return what.split, what.remain
+        return tuple(move.target for move in what or () if isinstance(operation, Cleave))  # type: ignore[union-attr]
+
+    def _saw(self, version: Version, label: int) -> None:
+        version.largest = max(version.largest or 0, label)
+        self.largest = max(self.largest, label)
+
+    def _new(self, version: Version) -> int:
+        self._saw(version, self.largest + 1)
+        return self.largest
+
+    def _write(self, version: Version, write: Write) -> None:
+        inside = tuple(slice(a, a + n) for a, n in zip(write.start_zyx, write.voxels.shape, strict=True))
+        version.voxels[inside] = write.voxels
+        labels = [label for label in np.unique(write.voxels).tolist() if label]
+        for label in labels:
+            if version.mapping.get(label) == 0:  # it is a supervoxel once more
+                del version.mapping[label]
+            self._saw(version, label)
+
+    def _merge(self, version: Version, merge: Merge) -> tuple[Moved, ...]:
+        bodies = version.bodies()
+        labels = [merge.target, *merge.labels]
+        if len(set(labels)) < len(labels) or not merge.labels or not bodies.keys() >= set(labels):
+            raise Refused("merge")
+        moves = tuple(
+            Moved(label, merge.target, frozenset(bodies[label]), ends=True, founds=False) for label in merge.labels
+        )
+        self._move(version, moves)
+        return moves
+
+    def _cleave(self, version: Version, cleave: Cleave) -> tuple[Moved, ...]:
+        supervoxels, chosen = version.bodies().get(cleave.label, set()), set(cleave.supervoxels)
+        if len(chosen) < len(cleave.supervoxels) or not chosen or not chosen < supervoxels:
+            raise Refused("cleave")
+        new = self._new(version)
+        moves = (Moved(cleave.label, new, frozenset(chosen), ends=False, founds=True),)
+        self._move(version, moves)
+        version.mapping[new] = 0
+        return moves
+
+    def _renumber(self, version: Version, renumber: Renumber) -> tuple[Moved, ...]:
+        bodies, mapping = version.bodies(), dict(version.mapping)
+        came_from = {body: body for body in bodies}  # of the bodies there are by now
+        if not renumber.pairs:
+            raise Refused("nothing to renumber")
+        for new, old in renumber.pairs:
+            if new == old or old not in came_from or new in came_from:
+                raise Refused("no such body, or one too many")
+            supervoxels = bodies[came_from[old]]
+            is_supervoxel = mapping.get(new, new) not in (0, new) or (new in bodies and new in bodies[new])
+            if is_supervoxel and new not in supervoxels:
+                raise Refused("the number of a supervoxel")
+            came_from[new] = came_from.pop(old)
+        moves = tuple(
+            Moved(first, last, frozenset(bodies[first]), ends=True, founds=True)
+            for last, first in came_from.items()
+            if first != last
+        )
+        self._move(version, moves)
+        for move in moves:
+            if move.target not in move.supervoxels:
+                version.mapping[move.target] = 0
+        self._saw(version, max(new for new, _ in renumber.pairs))
+        return moves
+
+    def _move(self, version: Version, moves: tuple[Moved, ...]) -> None:
+        for move in moves:
+            version.map(move.supervoxels, move.target)
+
+    def _split(self, version: Version, split: Split) -> Divided:
+        sizes = self._sizes_of_parts(version, split.supervoxel, split.points_zyx)
+        if not all(sizes):
+            raise Refused("a part without voxels")
+        parts = self._new(version), self._new(version)
+        made = Divided(split.supervoxel, *parts, split.points_zyx, sizes)
+        self._divide(version, made)
+        return made
+
+    def _sizes_of_parts(self, version: Version, supervoxel: int, points_zyx: NDArray[Any]) -> tuple[int, int]:
+        within = (points_zyx < version.voxels.shape).all(1)
+        points = points_zyx[within]
+        inside = int((version.voxels[tuple(points.T)] == supervoxel).sum())
+        return inside, version.counts().get(supervoxel, 0) - inside
+
+    def _divide(self, version: Version, divided: Divided) -> None:
+        owner = version.body(divided.supervoxel)
+        old = version.voxels == divided.supervoxel
+        inside = np.zeros(version.voxels.shape, bool)
+        inside[tuple(divided.points_zyx[(divided.points_zyx < inside.shape).all(1)].T)] = True
+        version.voxels[old & inside] = divided.split
+        version.voxels[old & ~inside] = divided.remain
+        version.map((divided.split, divided.remain), owner)
+        version.mapping[divided.supervoxel] = 0
+
+    # ---- undo
+
+    def _undo(self, version: Version, mutation: int, made: int) -> tuple[int, ...]:
+        done = version.done.get(mutation)
+        if done is None or done.what is None:
+            raise Refused("nothing that can be taken back here", conflict=True)
+        last, in_effect = self.standing.get(done.original, (done.original, True))
+        if not (in_effect if done.original == mutation else last == mutation):
+            raise Refused("taken back already", conflict=True)
+        if isinstance(done.what, Divided):
+            what: tuple[Moved, ...] | Divided = done.what
+            (self._rejoin if done.forward else self._divide_again)(version, done.what)
+        else:
+            what = tuple(move.back() for move in done.what)
+            self._check_back(version, done, what)
+            self._move(version, what)
+        version.done[made] = Done(made, done.original, not done.forward, what)
+        self.standing[done.original] = made, not done.forward
+        return ()
+
+    def _check_back(self, version: Version, done: Done, moves: tuple[Moved, ...]) -> None:
+        bodies = version.bodies()
+        leaving = {move.source for move in moves if move.ends}
+        for move in moves:
+            held = bodies.get(move.source, set())
+            out = set().union(*(other.supervoxels for other in moves if other.source == move.source))
+            if not (out == held if move.ends else out < held):
+                raise Refused("its supervoxels are elsewhere, or there are no others, or too many", conflict=True)
+            if move.founds:
+                if move.target in bodies and move.target not in leaving:
+                    raise Refused("the body is there again", conflict=True)
+            elif move.target not in bodies or self._was_replaced(version, done, move.target):
+                raise Refused("the body is not there, or another one", conflict=True)
+
+    def _was_replaced(self, version: Version, since: Done, body: int) -> bool:
+        for later in version.done.values():
+            if later.mutation <= since.mutation or not isinstance(later.what, tuple):
+                continue
+            last, in_effect = self.standing.get(later.original, (later.original, True))
+            if later.original == later.mutation:
+                counts = in_effect
+            else:
+                counts = later.mutation == last and later.original < since.mutation
+            if counts and any(move.ends and move.source == body for move in later.what):
+                return True
+        return False
+
+    def _rejoin(self, version: Version, divided: Divided) -> None:
+        counts, parts = version.counts(), (divided.split, divided.remain)
+        if tuple(counts.get(part, 0) for part in parts) != divided.sizes:
+            raise Refused("a part has other voxels", conflict=True)
+        owners = {version.body(part) for part in parts}
+        if len(owners) > 1:
+            raise Refused("two bodies", conflict=True)
+        old = divided.supervoxel
+        if old in counts or version.body(old) not in (0, old):
+            raise Refused("the number is a supervoxel's", conflict=True)
+        version.voxels[np.isin(version.voxels, parts)] = old
+        version.map((old,), owners.pop())
+        version.map(parts, 0)
+
+    def _divide_again(self, version: Version, divided: Divided) -> None:
+        counts, bodies = version.counts(), version.bodies()
+        if divided.supervoxel not in counts:
+            raise Refused("the supervoxel is gone", conflict=True)
+        for part in (divided.split, divided.remain):
+            if part in counts or part in bodies or version.body(part) not in (0, part):
+                raise Refused("a label is in use", conflict=True)
+        if self._sizes_of_parts(version, divided.supervoxel, divided.points_zyx) != divided.sizes:
+            raise Refused("other voxels", conflict=True)
+        self._divide(version, divided)
+
+
+def assert_same(segmentation: Segmentation, model: Model, node: str) -> None:
+    """All that can be seen of a version is what the model says."""
+    version = model.versions[node]
+    found, wanted = segmentation.state(node), version.state()
+    assert found == wanted
+    shape: Place = version.voxels.shape  # type: ignore[assignment]
+    assert np.array_equal(segmentation.voxels(shape, node=node), version.voxels)
+    assert np.array_equal(segmentation.voxels(shape, node=node, bodies=True), version.as_bodies())

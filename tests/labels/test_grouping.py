@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.labels.model import Segmentation
+from tests.labels.segmentation import Segmentation
 
 from dvid.errors import BadRequest, LockedNode
 from dvid.labels.bodies import body

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.labels.model import Segmentation
+from tests.labels.segmentation import Segmentation
 
 from dvid.errors import Conflict, LockedNode, NotFound
 from dvid.labels.bodies import body

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.datatypes.conftest import Instance, MakeInstance
-from tests.labels.model import Segmentation
+from tests.labels.segmentation import Segmentation
 
 
 class Bodies(Instance):
