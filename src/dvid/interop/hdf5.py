@@ -63,7 +63,7 @@ class Hdf5Source(VolumeSource):
         try:
             key = dataset.strip("/") if dataset else _choose_dataset(self._file, path)
             self.name = f"{path}:/{key}"
-            self._data = _find_dataset(self._file, key, path)
+            self._data = find_dataset(self._file, key, path)
             _refuse_outside(self._data, self.name)
             self._describe(axes)
         except _READ_ERRORS as error:
@@ -192,8 +192,13 @@ def _choose_dataset(file: h5py.File, path: str) -> str:
     raise BadRequest(f"{path} holds several datasets, choose one of: {listed}{more}")
 
 
-def _find_dataset(file: h5py.File, key: str, path: str) -> h5py.Dataset:
-    """Walks to a dataset link by link, so that no link leads out of the file."""
+def find_dataset(file: h5py.File, key: str, path: str) -> h5py.Dataset:
+    """Walks to a dataset link by link, so that no link leads out of the file.
+
+    Raises:
+        NotFound: If it is not in the file.
+        BadRequest: If what is there is no dataset, or a link leads out.
+    """
     group: Any = file
     rest = _split(key)
     soft_links = 0

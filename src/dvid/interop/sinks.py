@@ -23,7 +23,7 @@ from dvid.interop.volumes import (
     refuse_existing,
 )
 
-FORMATS = ("hdf5", "zarr", "npy", "tiff", "png", "jpeg")
+FORMATS = ("hdf5", "zarr", "npy", "tiff", "png", "jpeg", "precomputed")
 
 _BY_EXTENSION = {
     ".h5": "hdf5", ".hdf5": "hdf5", ".hdf": "hdf5", ".zarr": "zarr", ".npy": "npy",
@@ -42,6 +42,7 @@ def create_sink(
     voxel_size_zyx: SizeZYX | None = None,
     units: str | None = None,
     channels: int = 1,
+    start_zyx: ShapeZYX = (0, 0, 0),
     format: str | None = None,  # noqa: A002 (the word users know)
     resume: bool = False,
     work: Mapping[str, str | int | float | None] | None = None,
@@ -49,13 +50,15 @@ def create_sink(
     """Makes a volume to write to.
 
     Args:
-        path: A file `.h5`, `.npy`, `.tif`; a folder `.zarr`; or slices: a folder with `format`, or `folder/*.png`.
+        path: A file `.h5`, `.npy`, `.tif`; a folder `.zarr`; a folder with `format`, which may be `precomputed`; or slices: a folder
+            with `format`, or `folder/*.png`.
         shape_zyx: Size in voxels.
         dtype: Of the voxels.
         chunk_zyx: Chunks to store, and the least that is written at once; of a folder of slices, each slice is.
         voxel_size_zyx: Edge lengths of a voxel in `units`.
         units: Of the voxel size, such as "nanometers".
         channels: Values per voxel.
+        start_zyx: Coordinates of the first voxel, for formats that keep them.
         format: One of `FORMATS`, where the extension does not tell.
         resume: Go on with an interrupted export if there is one; its progress file tells what is completed.
         work: What is exported, such as its node and instance; an export of something else is not gone on with.
@@ -66,7 +69,7 @@ def create_sink(
         Conflict: If there is something at the path already, or what is there is of another export.
     """
     kind, target = _choose_format(os.fspath(path), format)
-    plan = _plan(target, shape_zyx, dtype, chunk_zyx, voxel_size_zyx, units, channels)
+    plan = _plan(target, shape_zyx, dtype, chunk_zyx, voxel_size_zyx, units, channels, start_zyx)
     folder = os.path.dirname(os.path.abspath(target))
     if not os.path.isdir(folder):
         raise NotFound(f"{folder} does not exist: make it before exporting to it")
@@ -135,6 +138,7 @@ def _plan(
     voxel_size_zyx: SizeZYX | None,
     units: str | None,
     channels: int,
+    start_zyx: ShapeZYX,
 ) -> SinkPlan:
     shape, chunk = tuple(int(n) for n in shape_zyx), tuple(int(n) for n in chunk_zyx)
     if len(shape) != 3 or len(chunk) != 3 or min(*shape, *chunk) < 1 or max(shape) > MAX_VOXELS_PER_AXIS:
@@ -151,7 +155,8 @@ def _plan(
     check_piece((chunk_z, chunk_y, chunk_x, channels), kind, path)
     if math.prod(-(-a // b) for a, b in zip(shape, (chunk_z, chunk_y, chunk_x), strict=True)) > MAX_PARTS:
         raise BadRequest(f"{path} would have more than {MAX_PARTS} chunks of {chunk}: choose larger ones")
-    return SinkPlan((shape[0], shape[1], shape[2]), kind, (chunk_z, chunk_y, chunk_x), voxel_size_zyx, units, channels)
+    chunks = (chunk_z, chunk_y, chunk_x)
+    return SinkPlan((shape[0], shape[1], shape[2]), kind, chunks, voxel_size_zyx, units, channels, start_zyx)
 
 
 def _open_journal(path: str, fingerprint: Mapping[str, str | int | float | None], resume: bool) -> ProgressJournal:
@@ -172,6 +177,10 @@ def _remove_beginnings(kind: str, path: str, is_stack: bool) -> None:
         from dvid.interop.zarr import remove_zarr
 
         remove_zarr(path)
+    elif kind == "precomputed":
+        from dvid.interop.precomputed import remove_precomputed
+
+        remove_precomputed(path)
     elif is_stack:
         from dvid.interop.stacks import remove_slices
 
@@ -193,6 +202,10 @@ def _make(kind: str, path: str, plan: SinkPlan, journal: ProgressJournal, resume
         from dvid.interop.zarr import make_zarr
 
         return make_zarr(path, plan, journal, resume)
+    if kind == "precomputed":
+        from dvid.interop.precomputed import make_precomputed
+
+        return make_precomputed(path, plan, journal, resume)
     if kind == "npy":
         from dvid.interop.numpy_files import make_npy
 

@@ -16,9 +16,10 @@ def open_source(path: str, dataset: str | None = None, *, axes: str | None = Non
     """Opens a volume; the format is told by content.
 
     Args:
-        path: An HDF5, TIFF, PNG, JPEG or .npy file, a folder of slices or Zarr data, or a pattern such as `em/*.png`.
-        dataset: Of a file that holds several volumes, the one to read: a path in an HDF5 file or Zarr group, or the
-            number of a TIFF's series.
+        path: An HDF5, TIFF, PNG, JPEG or .npy file, a folder of slices, Zarr data or a Neuroglancer
+            precomputed volume, or a pattern such as `em/*.png`.
+        dataset: Of a file that holds several volumes, the one to read: a path in an HDF5 file or Zarr group, the key
+            of a precomputed scale, or the number of a TIFF's series.
         axes: Letters z, y, x, c of the stored axes, where the file does not say and its shape does not tell.
 
     Raises:
@@ -53,6 +54,12 @@ def _open_folder(path: str, dataset: str | None, axes: str | None) -> VolumeSour
 
     if zarr.is_zarr(path):
         return zarr.ZarrSource(path, dataset, axes)
+    from dvid.interop import precomputed
+
+    if precomputed.is_precomputed(path):
+        if axes is not None:
+            raise BadRequest(f"{path} is a precomputed volume, whose axes are known: got {axes!r}")
+        return precomputed.PrecomputedSource(path, dataset)
     if os.path.isfile(os.path.join(path, "attributes.json")):
         raise BadRequest(f"{path} is N5 data, which is not read: convert it to Zarr")
     if os.path.splitext(path)[1].lower() == ".zarr":
@@ -66,7 +73,7 @@ def _open_folder(path: str, dataset: str | None, axes: str | None) -> VolumeSour
 def _open_file(path: str, dataset: str | None, axes: str | None) -> VolumeSource:
     with open(path, "rb") as file:
         head = file.read(16)
-    if _is_hdf5(path):
+    if is_hdf5(path):
         from dvid.interop.hdf5 import Hdf5Source
 
         return Hdf5Source(path, dataset, axes)
@@ -91,7 +98,8 @@ def _open_file(path: str, dataset: str | None, axes: str | None) -> VolumeSource
     )
 
 
-def _is_hdf5(path: str) -> bool:
+def is_hdf5(path: str) -> bool:
+    """Whether a file is an HDF5 file."""
     # HDF5 file format specification, II.A: the signature is at 0, 512, 1024, 2048 and so on.
     size = os.path.getsize(path)
     with open(path, "rb") as file:

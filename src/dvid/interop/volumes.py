@@ -83,6 +83,8 @@ class VolumeSource(ABC):
         voxel_size_zyx: Edge lengths of a voxel in `units`, or None where the format does not say.
         units: "nanometers" where the format gives a known unit of length, otherwise what the format says, or None.
         offset_zyx: Position of the first voxel in `units`, or None where the format does not say.
+        origin_zyx: Coordinates of the first voxel, where the format counts voxels from a common origin.
+        is_segmentation: Whether the format says that the voxels are labels.
         preferred_chunk_zyx: Boxes on multiples of this are read without reading anything twice.
     """
 
@@ -93,6 +95,8 @@ class VolumeSource(ABC):
     voxel_size_zyx: SizeZYX | None = None
     units: str | None = None
     offset_zyx: SizeZYX | None = None
+    origin_zyx: ShapeZYX = (0, 0, 0)
+    is_segmentation: bool = False
     preferred_chunk_zyx: ShapeZYX
 
     def read(self, start_zyx: ShapeZYX, shape_zyx: ShapeZYX) -> Voxels:
@@ -151,6 +155,7 @@ class SinkPlan:
         voxel_size_zyx: Edge lengths of a voxel in `units`, or None.
         units: Of the voxel size, or None.
         channels: Values per voxel.
+        start_zyx: Coordinates of the first voxel, for formats that keep them.
     """
 
     shape_zyx: ShapeZYX
@@ -159,6 +164,7 @@ class SinkPlan:
     voxel_size_zyx: SizeZYX | None
     units: str | None
     channels: int
+    start_zyx: ShapeZYX = (0, 0, 0)
 
     @property
     def array_shape(self) -> tuple[int, ...]:
