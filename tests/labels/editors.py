@@ -11,7 +11,7 @@ import random
 import sys
 
 import numpy as np
-from tests.labels.model import Answer, Cleave, Merge, Operation, Renumber, Split, Undo, Write, perform
+from tests.labels.model import Answer, Cleave, Merge, Operation, Renumber, Split, SplitBody, Undo, Write, perform
 from tests.labels.segmentation import BLOCK_ZYX, Place, Segmentation
 
 from dvid.database import Database
@@ -68,7 +68,9 @@ class Editor:
         if kind == "split":
             label = self.random.choice([label for label in np.unique(voxels).tolist() if label] or [1])
             points = np.argwhere(voxels == label) + np.array((z, y, x))
-            return Split(label, points[: self.random.randint(1, max(1, len(points) - 1))])
+            points = points[: self.random.randint(1, max(1, len(points) - 1))]
+            (body,) = self.segmentation.bodies_of(label, node=self.head)
+            return Split(label, points) if self.random.random() < 0.6 else SplitBody(body, points)
         if kind == "write":
             low, side = self.random.randint(0, 12), self.random.randint(1, 8)
             voxels[:, low : low + side, low : low + side] = self.random.choice([0, *own, *SHARED])

@@ -65,11 +65,18 @@ class Split:
 
 
 @dataclass(frozen=True)
+class SplitBody:
+    body: int
+    points_zyx: NDArray[np.integer[Any]]
+    """(n, 3)."""
+
+
+@dataclass(frozen=True)
 class Undo:
     mutation: int
 
 
-Operation = Write | Merge | Cleave | Renumber | Split | Undo
+Operation = Write | Merge | Cleave | Renumber | Split | SplitBody | Undo
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,9 @@ def perform(segmentation: Segmentation, operation: Operation, node: str) -> Answ
         case Split(supervoxel, points_zyx):
             made = segmentation.split(supervoxel, points_zyx, node)
             return Answer(made.mutation, (made.parts.split, made.parts.remain))
+        case SplitBody(body, points_zyx):
+            cut_off = segmentation.split_body(body, points_zyx, node)
+            return Answer(cut_off.mutation, (cut_off.label,))
         case Undo(mutation):
             return Answer(segmentation.undo(mutation, node).mutation)
 
@@ -211,26 +221,28 @@ class Model:
         Raises:
             Refused: it cannot be; nothing has changed.
         """
-        version = self.versions[node]
+        version, labels = self.versions[node], ()
+        what: tuple[Moved, ...] | Divided | None = None
         match operation:
             case Write():
                 self._write(version, operation)
-                what: tuple[Moved, ...] | Divided | None = None
             case Merge():
                 what = self._merge(version, operation)
             case Cleave():
                 what = self._cleave(version, operation)
+                labels = (what[0].target,)
             case Renumber():
                 what = self._renumber(version, operation)
             case Split():
                 what = self._split(version, operation)
+                labels = what.split, what.remain
+            case SplitBody():
+                labels = (self._split_body(version, operation),)
             case Undo():
-                return self._undo(version, operation.mutation, mutation)
+                self._undo(version, operation.mutation, mutation)
+                return ()
         version.done[mutation] = Done(mutation, mutation, forward=True, what=what)
-        if isinstance(operation, Split):
-            assert isinstance(what, Divided)
-            return what.split, what.remain
-        return tuple(move.target for move in what or () if isinstance(operation, Cleave))  # type: ignore[union-attr]
+        return labels
 
     def _saw(self, version: Version, label: int) -> None:
         version.largest = max(version.largest or 0, label)
@@ -324,9 +336,29 @@ class Model:
         version.map((divided.split, divided.remain), owner)
         version.mapping[divided.supervoxel] = 0
 
+    def _split_body(self, version: Version, split: SplitBody) -> int:
+        counts, shape = version.counts(), version.voxels.shape
+        points = np.unique(split.points_zyx, axis=0)
+        inside: dict[int, int] = {}
+        if (points < shape).all():
+            labels, voxels = np.unique(version.voxels[tuple(points.T)], return_counts=True)
+            inside = dict(zip(labels.tolist(), voxels.tolist(), strict=True))
+        whole = sum(counts[one] for one in version.bodies().get(split.body, ()))
+        if not inside or not inside.keys() <= version.bodies().get(split.body, set()) or len(points) >= whole:
+            raise Refused("no part of the body")
+        label = self._new(version)
+        moved = {one for one, voxels in inside.items() if voxels == counts[one]}
+        for one in sorted(inside.keys() - moved):
+            parts = self._new(version), self._new(version)
+            self._divide(version, Divided(one, *parts, points, (0, 0)))
+            moved.add(parts[0])
+        version.map(moved, label)
+        version.mapping[label] = 0
+        return label
+
     # ---- undo
 
-    def _undo(self, version: Version, mutation: int, made: int) -> tuple[int, ...]:
+    def _undo(self, version: Version, mutation: int, made: int) -> None:
         done = version.done.get(mutation)
         if done is None or done.what is None:
             raise Refused("nothing that can be taken back here", conflict=True)
@@ -342,7 +374,6 @@ class Model:
             self._move(version, what)
         version.done[made] = Done(made, done.original, not done.forward, what)
         self.standing[done.original] = made, not done.forward
-        return ()
 
     def _check_back(self, version: Version, done: Done, moves: tuple[Moved, ...]) -> None:
         bodies = version.bodies()

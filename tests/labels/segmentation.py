@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dvid.codecs.sparsevols import encode_srles
 from dvid.database import Database
 from dvid.geometry import Box
-from dvid.kernels.runs import ordered_runs
+from dvid.kernels.runs import Runs, ordered_runs
 from dvid.labels import grouping
 from dvid.labels.accounts import account
 from dvid.labels.bodies import all_bodies, members
@@ -24,7 +24,7 @@ from dvid.labels.index import Entries, all_entries
 from dvid.labels.mapping import all_mappings, bodies_of
 from dvid.labels.numbering import largest_label
 from dvid.labels.reading import read_labels
-from dvid.labels.splits import Divided, split_supervoxel
+from dvid.labels.splits import Divided, SplitBody, split_body, split_supervoxel
 from dvid.labels.tables import Labels
 from dvid.labels.undo import Undone, undo
 from dvid.labels.writing import from_voxels, from_wire, write_blocks
@@ -113,11 +113,13 @@ class Segmentation:
         self, supervoxel: int, points_zyx: NDArray[np.integer[Any]], node: str = "", user: str = "", **labels: int
     ) -> Divided:
         """Split the voxels at some points, (n, 3), off from a supervoxel."""
-        runs = np.ones((len(points_zyx), 4), np.int32)
-        runs[:, :3] = points_zyx[:, ::-1]
-        runs = ordered_runs(runs)
-        sent = bytes(encode_srles(runs))
+        runs, sent = runs_of(points_zyx)
         return self.edit(lambda edit: split_supervoxel(edit, supervoxel, runs, sent, **labels), node, user)
+
+    def split_body(self, body: int, points_zyx: NDArray[np.integer[Any]], node: str = "", user: str = "") -> SplitBody:
+        """Split the voxels at some points, (n, 3), off from a body."""
+        runs, sent = runs_of(points_zyx)
+        return self.edit(lambda edit: split_body(edit, body, runs, sent), node, user)
 
     def merge(self, target: int, *labels: int, node: str = "", user: str = "") -> int:
         return self.edit(lambda edit: grouping.merge(edit, target, labels), node, user)
@@ -156,6 +158,14 @@ class Segmentation:
 
     def events(self, node: str = "") -> list[dict[str, Any]]:
         return self.see(lambda view: [msgspec.json.decode(event) for event in view.events()], node)
+
+
+def runs_of(points_zyx: NDArray[np.integer[Any]]) -> tuple[Runs, bytes]:
+    """Points as runs, and these as they are sent."""
+    runs = np.ones((len(points_zyx), 4), np.int32)
+    runs[:, :3] = points_zyx[:, ::-1]
+    runs = ordered_runs(runs)
+    return runs, bytes(encode_srles(runs))
 
 
 def sizes_of_bodies(view: View) -> dict[int, int]:

@@ -31,6 +31,7 @@ from tests.labels.model import (
     Refused,
     Renumber,
     Split,
+    SplitBody,
     Undo,
     Write,
     assert_same,
@@ -155,6 +156,23 @@ class Machine(RuleBasedStateMachine):
         first = places[data.draw(st.integers(0, max(0, len(places) - 1)), label="voxel")] if len(places) else (0, 0, 0)
         points = np.argwhere(np.ones(shape_zyx)) + first  # some may lie outside
         self.do(node, Split(label, points))
+
+    @rule(data=st.data(), shape_zyx=st.tuples(*[st.integers(1, 12)] * 3), all_of=st.booleans())
+    def split_body(self, data: st.DataObject, shape_zyx: Place, all_of: bool) -> None:
+        node = self.node(data)
+        bodies = self.model.versions[node].as_bodies()
+        body = data.draw(self.bodies_of(node), label="body")
+        places = np.argwhere(bodies == body)
+        if len(places):
+            places = places[data.draw(st.integers(0, len(places) - 1), label="voxel")] + np.argwhere(np.ones(shape_zyx))
+        if not self.now_and_then(data):  # else what lies in the box may be of other bodies, or of none
+            places = places[(places < SHAPE_ZYX).all(1)]
+            places = places[bodies[tuple(places.T)] == body]
+        if all_of and len(places):  # supervoxels as a whole
+            supervoxels = self.model.versions[node].voxels
+            first = tuple(places[0])
+            places = np.argwhere(supervoxels == supervoxels[first]) if (places[0] < SHAPE_ZYX).all() else places
+        self.do(node, SplitBody(body, places))
 
     @rule(data=st.data(), times=st.integers(1, 3))
     def undo(self, data: st.DataObject, times: int) -> None:

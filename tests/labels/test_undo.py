@@ -205,6 +205,15 @@ def test_a_merge_stays_while_its_supervoxels_are_split(painted: Segmentation) ->
     assert painted.members(1) == [1]
 
 
+def test_a_merge_stays_while_its_supervoxels_are_split_with_the_body(painted: Segmentation) -> None:
+    merged = painted.merge(2, 1)
+    made = painted.split_body(2, points_of(painted, 1, 20))
+    with refused(painted, rf"supervoxel 1 .*; mutation {made.mutation} \(split-complete\)"):
+        painted.undo(merged)
+    with refused(painted, "split-complete, which cannot be taken back"):
+        painted.undo(made.mutation)
+
+
 def test_a_split_is_not_redone_with_labels_in_use_or_other_voxels(painted: Segmentation) -> None:
     made = painted.split(1, points_of(painted, 1, 20))
     undone = painted.undo(made.mutation)

@@ -19,6 +19,7 @@ from dvid.versions.view import Edit, View
 
 UNDO: Final = "undo-complete"
 SPLIT: Final = "split-supervoxel-complete"
+SPLIT_BODY: Final = "split-complete"
 ACTIONS: Final = (MERGE, CLEAVE, RENUMBER, SPLIT)
 """What can be taken back."""
 
@@ -226,16 +227,22 @@ def first_later(
         found = Logged(mutation, [msgspec.json.decode(line) for line in lines.splitlines()])
         if not _counts(view, found, logged.mutation):
             continue
-        if found.action == SPLIT and label == found.events[0]["Supervoxel"]:
+        if _splits(found, label):
             return found
         if any(fits(move) for move in found.moves(view)):
             return found
     return None
 
 
+def _splits(found: Logged, supervoxel: int) -> bool:
+    """True if a mutation splits a supervoxel, by itself or with its body."""
+    event = found.events[0]
+    return event.get("Supervoxel") == supervoxel or str(supervoxel) in event.get("SVSplits", ())
+
+
 def _counts(view: View, found: Logged, since: int) -> bool:
     """False for mutations that were taken back, and for what took others back that came after `since`."""
-    if found.action not in ACTIONS:
+    if found.action not in (*ACTIONS, SPLIT_BODY):
         return False
     last, in_effect = standing(view, found.original)
     return in_effect if found.mutation == found.original else found.mutation == last and found.original < since
