@@ -6,8 +6,8 @@ for them, and changes them.
 
 from dvid.datatypes.base import Datatype
 from dvid.datatypes.labelblk.routes import ROUTES
-from dvid.datatypes.labelblk.settings import configure
-from dvid.datatypes.voxels import SETTINGS_ABOUT, voxel_extended
+from dvid.datatypes.labelblk.settings import configure, extended
+from dvid.datatypes.voxels import SETTINGS_ABOUT
 
 DATATYPES = (
     Datatype(
@@ -15,7 +15,7 @@ DATATYPES = (
         about="A volume of 64-bit labels; labelvol instances synced with it tell where each is. labelmap succeeds both.",
         configure=configure,
         settings_about=SETTINGS_ABOUT,
-        extended=voxel_extended,
+        extended=extended,
         routes=ROUTES,
         version="0.1",
     ),

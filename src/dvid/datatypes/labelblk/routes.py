@@ -9,7 +9,7 @@ from typing import Any
 
 from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
 from dvid.datatypes.labelblk.edits import delete_blocks
-from dvid.datatypes.labelblk.settings import CHANGEABLE, configure, setting_routes
+from dvid.datatypes.labelblk.settings import CHANGEABLE, configure, get_metadata, setting_routes
 from dvid.datatypes.labelmap import blocks, volumes
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, Xyz, reverse3
@@ -106,5 +106,6 @@ ROUTES = (
         writes=True,
     ),
     *setting_routes(configure, CHANGEABLE),
-    *DESCRIPTION_ROUTES,
+    taken(DESCRIPTION_ROUTES, "GET", "/metadata", {}, handler=get_metadata),
+    *(route for route in DESCRIPTION_ROUTES if route.path != "/metadata"),
 )

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dvid.datatypes.base import Options
-from dvid.datatypes.voxels import voxel_settings
+from dvid.datatypes.descriptions import METADATA, metadata
+from dvid.datatypes.voxels import voxel_extended, voxel_settings
 from dvid.errors import BadRequest
-from dvid.routes import TEXT, Call, Reply, Route, text_reply
+from dvid.routes import TEXT, Call, Reply, Route, json_reply, text_reply
 from dvid.storage.protocol import Transaction
 from dvid.versions.instances import change_instance
 from dvid.versions.records import InstanceRecord
+from dvid.versions.view import View
 
 _SUB = 8  # edge of a sub-block of the compressed layout in which blocks are kept
 
@@ -33,6 +35,17 @@ def configure(options: Options) -> dict[str, Any]:
     settings = voxel_settings(options, values=values, interpolable=False, block_size=32)
     check_block_size(settings)
     return {**settings, "IndexedLabels": True, "MaxDownresLevel": 0}
+
+
+def extended(view: View) -> dict[str, Any]:
+    """The "Extended" part of an instance's info. As in the reference server, it has no blocks of the extents: metadata has."""
+    return {**voxel_extended(view), "MinIndex": None, "MaxIndex": None}
+
+
+def get_metadata(call: Call) -> Reply:
+    """Describe the layout of the volume."""
+    with call.view() as view:
+        return json_reply({**metadata(view), "Properties": voxel_extended(view)}, METADATA)
 
 
 def setting_routes(read: Callable[[Options], dict[str, Any]], changeable: Sequence[str]) -> tuple[Route, ...]:
