@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue, NotFound
+from dvid.labels.rows import rows_of
 from dvid.labels.tables import BODIES, BODY, MEMBERS, Labels, label_key, label_keys, label_of, labels_of
 from dvid.versions import layout
 from dvid.versions.view import Edit, View
@@ -28,8 +29,9 @@ def _rows(payloads: list[bytes]) -> Bodies:
 
 def bodies(view: View, labels: Labels) -> Bodies:
     """The rows of some bodies."""
-    found = view.get_batches(BODIES, label_keys(labels))
-    return _rows([payload for batch in found for payload in batch.payloads])
+    rows, _ = rows_of(view, BODIES, labels, BODY.itemsize)
+    found: Bodies = rows.view(BODY)[:, 0]
+    return found
 
 
 def body(view: View, label: int) -> Bodies | None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue
 from dvid.labels.bodies import bodies
+from dvid.labels.rows import rows_of
 from dvid.labels.tables import MAPPING, MAPPINGS, Labels, label_key, label_keys, labels_of
 from dvid.versions.view import Edit, View
 
@@ -32,13 +33,8 @@ def lookup(view: View, supervoxels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
     told = np.zeros(len(supervoxels), bool)
     if not len(supervoxels) or is_identity(view):
         return supervoxels, told
-    asked, places = np.unique(supervoxels, return_inverse=True)
-    found = view.get_batches(MAPPING, label_keys(asked))
-    payloads = [payload for batch in found for payload in batch.payloads]
-    known = np.fromiter(map(bool, payloads), bool, len(payloads))
-    bodies = asked.copy()
-    bodies[known] = _mapped([payload for payload in payloads if payload])
-    return bodies[places], known[places]
+    rows, told = rows_of(view, MAPPING, supervoxels, 8)
+    return np.where(told, rows.view("<u8")[:, 0], supervoxels), told
 
 
 def bodies_of(view: View, supervoxels: Labels) -> Labels:

@@ -109,6 +109,10 @@ class LmdbReads:
         except lmdb.Error as error:
             raise explain(error, self._environment) from error
 
+    def get_small(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Copies of the values of those of the keys that are there, all at once."""
+        return {key: bytes(value) for key in keys if (value := self.get(key)) is not None}
+
     def key_batches(self, start: bytes, stop: bytes) -> Iterator[list[bytes]]:
         """The keys alone of what `scan` gives, many at a time."""
         return grouped_keys((key for key, _ in self.scan(start, stop)), stop)
@@ -182,6 +186,15 @@ class LmdbSnapshot(LmdbReads):
             return super().seek_batch(starts, tail)
         try:
             return seek_copies(self._copying.cursor(), starts, tail)
+        except lmdb.Error as error:
+            raise explain(error, self._environment) from error
+
+    def get_small(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Copies of the values of those of the keys that are there, all at once."""
+        if not self._begin_copying():
+            return super().get_small(keys)
+        try:
+            return dict(self._copying.cursor().getmulti(keys))
         except lmdb.Error as error:
             raise explain(error, self._environment) from error
 

@@ -60,6 +60,10 @@ class Snapshot(Protocol):
         """
         ...
 
+    def get_small(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Copies of the values of those of the keys that are there, all at once: fastest, for values known to be small."""
+        ...
+
     def key_batches(self, start: bytes, stop: bytes) -> Iterator[list[bytes]]:
         """The keys alone of what `scan` gives, many at a time. The values are not read from the disk."""
         ...

@@ -127,20 +127,33 @@ class View(Inheritance):
             None if entry is None else settle(entry) for entry in self.snapshot.seek_many(starts, layout.VERSION_BYTES)
         ]
 
-    def get_batches(self, table: bytes, keys: Sequence[bytes]) -> Iterator[Batch]:
+    def get_batches(self, table: bytes, keys: Sequence[bytes], *, small: bool = False) -> Iterator[Batch]:
         """The values of several keys, in the order of the keys, copied out of the store: fast for small values.
 
         A key without a value has the format TOMBSTONE and an empty payload.
+
+        Args:
+            table: in which.
+            keys: as they are stored, without the version.
+            small: the values are known to be: what was written at this very version is read faster then.
         """
         prefix, suffix = layout.table_prefix(self.instance.number, table), self._inverted
         starts = [prefix + key + suffix for key in keys]
         done = 0
         while done < len(starts):
             full = starts[done : done + _AT_ONCE]
+            exact = self.snapshot.get_small(full) if small else {}
+            if len(exact) == len(full):
+                values = list(exact.values())
+                payloads = [value[HEADER_BYTES:] for value in values]
+                yield Batch(list(keys[done : done + len(full)]), unseal_many(full, values), payloads)
+                done += len(full)
+                continue
+            entries = self._with_older(full, exact) if exact else self.snapshot.seek_batch(full, layout.VERSION_BYTES)
+            small = 2 * len(exact) > len(full)
             found: list[bytes] = []
-            values: list[bytes] = []
+            values = []
             there: list[int] = []
-            entries = self.snapshot.seek_batch(full, layout.VERSION_BYTES)
             for at, entry in enumerate(entries):
                 if entry is None:
                     continue
@@ -163,6 +176,15 @@ class View(Inheritance):
                 formats, payloads = all_formats, all_payloads
             yield Batch(list(keys[done : done + count]), formats, payloads)
             done += count
+
+    def _with_older(self, starts: list[bytes], exact: dict[bytes, bytes]) -> list[tuple[bytes, bytes] | None]:
+        """What `seek_batch` finds, all of it, where some of it is known."""
+        rest = [start for start in starts if start not in exact]
+        older: list[tuple[bytes, bytes] | None] = []
+        while len(older) < len(rest):
+            older += self.snapshot.seek_batch(rest[len(older) :], layout.VERSION_BYTES)
+        others = iter(older)
+        return [(start, exact[start]) if start in exact else next(others) for start in starts]
 
     def stored(self, table: bytes, keys: Iterable[bytes]) -> tuple[list[bytes], list[memoryview | None]]:
         """What is stored for several keys, still wrapped and unchecked, with the full key of each (see `envelope`).

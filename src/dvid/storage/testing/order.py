@@ -251,6 +251,13 @@ class OrderConformance(StoreFixtures):
                     assert snapshot.seek_batch(starts, tail) == expected
                 assert self.store.transact(lambda t: t.seek_batch(starts, tail)) == expected
 
+            @rule(keys=st.lists(key, max_size=5))
+            def get_small(self, keys: list[bytes]) -> None:
+                expected = {name: self.model[name] for name in keys if name in self.model}
+                with self.store.snapshot() as snapshot:
+                    assert snapshot.get_small(keys) == expected
+                assert self.store.transact(lambda t: t.get_small(keys)) == expected
+
             @rule()
             def reopen(self) -> None:
                 self.store.close()
