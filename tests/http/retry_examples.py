@@ -70,7 +70,13 @@ def prepare(client: Client) -> dict[str, str]:
 
 
 def _segmentation(client: Client) -> str:
-    """Make a labelmap of the supervoxels 1 to 4, with the bodies 1, 2 and 3; its block, as requests have it."""
+    """Make a labelmap of the supervoxels 1 to 4, with the bodies 1, 2 and 3; its block, as requests have it.
+
+    And a labelarray with label 1 in two blocks.
+    """
+    path = client.make_instance("labelarray", "labelarray", BlockSize="32,32,32")
+    body = np.ones(2 * BLOCK, np.uint64).tobytes()
+    assert client.simulate_post(f"{path}/raw/0_1_2/64_32_32/0_0_0", body=body).status_code == 200
     path = client.make_instance("labelmap", "labelmap", BlockSize="32,32,32")
     labels = np.repeat(np.arange(1, 5, dtype=np.uint64), BLOCK // 4).tobytes()
     assert client.simulate_post(f"{path}/raw/0_1_2/32_32_32/0_0_0", body=labels).status_code == 200
@@ -132,6 +138,7 @@ EXAMPLES = [
     ),
     Example("POST", "/api/node/ROOT/labelmap/blocks", b"BLOCK"),
     Example("POST", "/api/node/ROOT/labelmap/ingest-supervoxels", b"BLOCK"),
+    _json("/api/node/ROOT/labelmap/info", {"VoxelSize": "4,4,40"}),
     _json("/api/node/ROOT/labelmap/merge", [1, 2]),
     _json("/api/node/ROOT/labelmap/cleave/3", [4]),
     _json("/api/node/ROOT/labelmap/renumber", [9, 2]),
@@ -152,4 +159,16 @@ EXAMPLES = [
     Example("POST", "/api/node/ROOT/labelmap/maxlabel/1000"),
     Example("POST", "/api/node/ROOT/labelmap/nextlabel/5"),
     Example("POST", "/api/node/ROOT/labelmap/set-nextlabel/2000"),
+    Example(
+        "POST",
+        "/api/node/ROOT/labelarray/raw/0_1_2/32_32_32/64_0_0",
+        np.full(BLOCK, 7, np.uint64).tobytes(),
+    ),
+    Example("POST", "/api/node/ROOT/labelarray/blocks", b"BLOCK"),
+    Example("POST", "/api/node/ROOT/labelarray/split/1", struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 0, 0, 0, 5)),
+    Example(
+        "POST", "/api/node/ROOT/labelarray/split-coarse/1", struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 1, 0, 0, 1)
+    ),
+    _json("/api/node/ROOT/labelarray/nextlabel", {"needed": 5}),
+    _json("/api/node/ROOT/labelarray/info", {"VoxelSize": "4,4,40"}),
 ]

@@ -14,9 +14,7 @@ TOKEN = "token-for-tests"
 KNOWN = {
     "annotation": {},
     "imagetile": {},
-    "labelarray": {},
     "labelblk": {},
-    "labelmap": {},
     "labelsz": {},
     "labelvol": {},
     "multichan16": {},
@@ -150,6 +148,7 @@ def test_settings_show_in_infos(server):
         "NextLabel": 0,
         "IndexedLabels": False,
         "MaxDownresLevel": 3,
+        "WaitingBlocks": 0,
     }
 
 

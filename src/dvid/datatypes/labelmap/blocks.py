@@ -146,10 +146,10 @@ def _check_place(place: Zyx, shape: Zyx) -> None:
         raise BadRequest(f"block {place[::-1]} lies outside the 32-bit coordinates")
 
 
-def _post(call: Call, scale: int, *, indexed: bool, downres: bool, grow: bool) -> Reply:
+def _post(call: Call, scale: int, *, indexed: bool, downres: bool, grow: bool, bodies: bool = False) -> Reply:
     with call.view() as view:  # ends before the body arrives: clients may be slow
         check_scale(view, scale)
-        draft, shape = Draft(view), block_shape(view)
+        draft, shape = Draft(view, bodies=bodies), block_shape(view)
     body = call.body()
     for place, data in _sent_blocks(body, call.limits.body_bytes):
         _check_place(place, shape)
@@ -157,11 +157,13 @@ def _post(call: Call, scale: int, *, indexed: bool, downres: bool, grow: bool) -
     return draft.put(call, scale, indexed=indexed, downres=downres, grow=grow)
 
 
-def post_blocks(call: Call, scale: int, downres: bool, compression: str, noindexing: bool) -> Reply:
+def post_blocks(
+    call: Call, scale: int, downres: bool, compression: str, noindexing: bool, bodies: bool = False
+) -> Reply:
     """Store blocks, and what hangs on them."""
     if downres and scale:
         raise BadRequest("downres: lower resolutions are made of blocks at scale 0 only")
-    return _post(call, scale, indexed=not noindexing, downres=downres, grow=True)
+    return _post(call, scale, indexed=not noindexing, downres=downres, grow=True, bodies=bodies)
 
 
 def post_ingest(call: Call, scale: int) -> Reply:

@@ -79,16 +79,26 @@ def get_supervoxel_sizes(call: Call, label: int) -> Reply:
 def get_sparsevol_size(call: Call, label: int, supervoxels: bool) -> Reply:
     """Answer how large a body is and where it lies."""
     with call.view() as view:
-        need_index(view)
-        extent = extent_of(view, label_array([label]) if supervoxels else _members(view, label))
-        if extent is None:
-            raise NotFound(f"there is no {'supervoxel' if supervoxels else 'body'} {label} at this version")
-        first, last = _corners(extent, view.instance.settings["BlockSize"])
+        extent, first, last = extent_of_label(view, label, supervoxel=supervoxels)
     text = (
         f'{{"voxels": {extent.voxels}, "numblocks": {extent.blocks}, '
         f'"minvoxel": {list(first)}, "maxvoxel": {list(last)}}}'
     )
     return Reply(text.encode(), JSON)
+
+
+def extent_of_label(view: View, label: int, *, supervoxel: bool = False) -> tuple[Extent, Xyz, Xyz]:
+    """How far a body or supervoxel reaches, with the first and the last voxel of its blocks.
+
+    Raises:
+        NotFound: there is none.
+    """
+    need_index(view)
+    extent = extent_of(view, label_array([label]) if supervoxel else _members(view, label))
+    if extent is None:
+        raise NotFound(f"there is no {'supervoxel' if supervoxel else 'body'} {label} at this version")
+    first, last = _corners(extent, view.instance.settings["BlockSize"])
+    return extent, first, last
 
 
 def _corners(extent: Extent, edges_xyz: list[int]) -> tuple[Xyz, Xyz]:

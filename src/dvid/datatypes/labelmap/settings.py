@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dvid.datatypes.base import Options
@@ -57,8 +57,8 @@ def extended(view: View) -> dict[str, Any]:
 _CHANGEABLE = ("VoxelSize", "VoxelUnits", "GridStore", "MaxDownresLevel")
 
 
-def post_info(call: Call) -> Reply:
-    """Change those settings that change nothing of what is stored."""
+def change_settings(call: Call, configure: Callable[[Options], dict[str, Any]]) -> Reply:
+    """Change those settings that change nothing of what is stored; `configure` is that of the type."""
     given = call.json()
     if not isinstance(given, dict):
         raise BadRequest('a JSON object of settings was expected, like {"VoxelSize": "8,8,8"}')
@@ -76,13 +76,21 @@ def post_info(call: Call) -> Reply:
     return call.configure(change)
 
 
+def post_info(call: Call) -> Reply:
+    """Change those settings that change nothing of what is stored."""
+    return change_settings(call, configure)
+
+
+INFO_ABOUT = f"Change settings of the instance: {', '.join(_CHANGEABLE)}."
+INFO_BODY = 'A JSON object of settings, like {"VoxelSize": "8,8,8"}.'
+
 ROUTES = (
     Route(
         "POST",
         "/info",
         post_info,
-        "Change settings of the instance: VoxelSize, VoxelUnits, GridStore, MaxDownresLevel.",
-        body='A JSON object of settings, like {"VoxelSize": "8,8,8"}.',
+        INFO_ABOUT,
+        body=INFO_BODY,
         answers=TEXT,
         writes=True,
         of_node=False,

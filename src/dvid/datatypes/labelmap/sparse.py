@@ -75,10 +75,11 @@ def get_sparsevol(
     scale: int,
     supervoxels: bool,
     exact: bool,
+    somewhere: bool = False,
     **bounds: int | None,
 ) -> Reply:
-    """Answer where a label is."""
-    return _sparsevol(call, lambda view: label, format, compression, scale, supervoxels, exact, _box(bounds))
+    """Answer where a label is; with `somewhere` it has to be somewhere within the bounds."""
+    return _sparsevol(call, lambda view: label, format, compression, scale, supervoxels, exact, somewhere, _box(bounds))
 
 
 def get_sparsevol_by_point(
@@ -89,9 +90,10 @@ def get_sparsevol_by_point(
     scale: int,
     supervoxels: bool,
     exact: bool,
+    somewhere: bool = False,
     **bounds: int | None,
 ) -> Reply:
-    """Answer where the label of a voxel is."""
+    """Answer where the label of a voxel is; with `somewhere` it has to be somewhere within the bounds."""
 
     def at_point(view: View) -> int:
         (found,) = labels_at(view, np.array([coord[::-1]]), supervoxels=supervoxels).tolist()
@@ -99,7 +101,7 @@ def get_sparsevol_by_point(
             raise BadRequest(f"there is no label at voxel {coord}: its label is 0")
         return int(found)
 
-    return _sparsevol(call, at_point, format, compression, scale, supervoxels, exact, _box(bounds))
+    return _sparsevol(call, at_point, format, compression, scale, supervoxels, exact, somewhere, _box(bounds))
 
 
 def _sparsevol(
@@ -110,6 +112,7 @@ def _sparsevol(
     scale: int,
     supervoxels: bool,
     exact: bool,
+    somewhere: bool,
     box: Box | None,
 ) -> Reply:
     if compression and form != "rles":
@@ -117,14 +120,19 @@ def _sparsevol(
     cut = box if exact else None
 
     def sought(view: View) -> Sought:
-        return _sought(view, which(view), scale, supervoxels, box)
+        found = _sought(view, which(view), scale, supervoxels, box)
+        _check_somewhere(not somewhere or len(found.blocks_zyx))
+        return found
 
     if form == "srles":
-        return _streamed(call, lambda view: map(encode_srles, stream_runs(view, sought(view), cut)))
+        reply = _streamed(call, lambda view: map(encode_srles, stream_runs(view, sought(view), cut)))
+        _check_somewhere(not somewhere or reply.body != b"")
+        return reply
     if form == "blocks":
         return _streamed(call, lambda view: stream_binary_blocks(view, sought(view)))
     with call.view() as view:
         kept, count = _counted(stream_runs(view, sought(view), cut))
+    _check_somewhere(not somewhere or count)
     if kept is not None:
         data = encode_rles(kept)
         if compression:
@@ -138,6 +146,11 @@ def _sparsevol(
         yield from map(encode_srles, stream_runs(view, sought(view), cut))
 
     return _streamed(call, all_runs)
+
+
+def _check_somewhere(there: bool | int) -> None:
+    if not there:
+        raise NotFound("there are no voxels of this label within the bounds")
 
 
 def _counted(parts: Iterator[Runs]) -> tuple[Runs | None, int]:
@@ -164,10 +177,12 @@ def head_sparsevol(call: Call, label: int, supervoxels: bool, scale: int, **boun
     return Reply(status=200 if there else 204)
 
 
-def get_coarse(call: Call, label: int, supervoxels: bool, **bounds: int | None) -> Reply:
-    """Answer in which blocks a label is."""
+def get_coarse(call: Call, label: int, supervoxels: bool, somewhere: bool = False, **bounds: int | None) -> Reply:
+    """Answer in which blocks a label is; with `somewhere` it has to be somewhere within the bounds."""
     with call.view() as view:
-        return Reply(encode_rles(coarse_runs(_sought(view, label, 0, supervoxels, _box(bounds)))))
+        sought = _sought(view, label, 0, supervoxels, _box(bounds))
+    _check_somewhere(not somewhere or len(sought.blocks_zyx))
+    return Reply(encode_rles(coarse_runs(sought)))
 
 
 def get_coarse_range(call: Call, start: int, end: int) -> Reply:

@@ -223,8 +223,9 @@ def post_raw(
     roi: str,
     mutate: bool,
     compression: str,
+    bodies: bool = False,
 ) -> Reply:
-    """Store a box of supervoxels."""
+    """Store a box of supervoxels, or of bodies."""
     if dims is not None:
         raise BadRequest("slices cannot be stored: POST 3D boxes (0_1_2) of whole blocks")
     box = requested_box(size, offset)
@@ -241,7 +242,7 @@ def post_raw(
             mask, blocks = touched_blocks(view.sibling(roi), box, shape)
             first = np.array(blocks.start_zyx)
             inside = lambda place: bool(mask[tuple(np.array(place) - first)])  # noqa: E731
-        draft = Draft(view, box)
+        draft = Draft(view, box, bodies=bodies)
     planes = sent_planes(call, compression, box, VOXEL_BYTES, shape[0])
     for layer in box.blocks(shape).layers():
         slab = layer.box(shape)

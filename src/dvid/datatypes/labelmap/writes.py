@@ -8,6 +8,7 @@ from dvid.datatypes.voxels import grow_extents
 from dvid.errors import Conflict
 from dvid.geometry import Box, Zyx
 from dvid.labels.blocks import block_shape
+from dvid.labels.painting import as_supervoxels
 from dvid.labels.tables import Labels
 from dvid.labels.writing import NewBlock, extents_of_blocks, from_voxels, from_wire, write_blocks
 from dvid.routes import TEXT, Call, Reply
@@ -18,12 +19,19 @@ from dvid.versions.view import Edit, View
 class Draft:
     """Blocks that are to be stored at the node of a view."""
 
-    def __init__(self, view: View, box: Box | None = None) -> None:
-        """`box` is what the extents are to hold; None for the blocks that are added."""
+    def __init__(self, view: View, box: Box | None = None, *, bodies: bool = False) -> None:
+        """Begin with no blocks.
+
+        Args:
+            view: the instance.
+            box: what the extents are to hold; None for the blocks that are added.
+            bodies: what is added are labels of bodies, not of supervoxels.
+        """
         self._version = view.node.version
         self._shape = block_shape(view)
         self._indexed = bool(view.instance.settings["IndexedLabels"])
         self._box = box
+        self._bodies = bodies
         self._blocks: list[NewBlock] = []
 
     def add_voxels(self, box: Box, labels: Labels, places: Sequence[Zyx]) -> None:
@@ -51,7 +59,8 @@ class Draft:
             if edit.node.version != self._version:
                 raise Conflict("the branch has moved to another node while the request came in: send it again")
             if self._blocks:
-                write_blocks(edit, self._blocks, scale, indexed=indexed and self._indexed, downres=downres)
+                blocks = as_supervoxels(edit, self._blocks) if self._bodies else self._blocks
+                write_blocks(edit, blocks, scale, indexed=indexed and self._indexed, downres=downres)
                 if grow and scale == 0:
                     places = [block.place_zyx for block in self._blocks]
                     grow_extents(edit, self._box or extents_of_blocks(places, self._shape))

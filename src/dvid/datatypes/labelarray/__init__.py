@@ -1,0 +1,24 @@
+"""Volumes of labels that people merge and split: like labelmap, without supervoxels to be seen."""
+
+from dvid.datatypes.base import Datatype, Work
+from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
+from dvid.datatypes.labelarray import labels, shared
+from dvid.datatypes.labelarray.settings import ROUTES as SETTINGS_ROUTES
+from dvid.datatypes.labelarray.settings import SETTINGS, configure, extended
+from dvid.datatypes.voxels import extents_beside
+from dvid.labels import scales
+
+DATATYPES = (
+    Datatype(
+        name="labelarray",
+        about="A volume of 64-bit labels, that can be merged and split. labelmap succeeds it.",
+        configure=configure,
+        settings_about=SETTINGS,
+        extended=extended,
+        beside=extents_beside,
+        routes=(*shared.ROUTES, *labels.ROUTES, *SETTINGS_ROUTES, *DESCRIPTION_ROUTES),
+        work=Work(scales.compute, scales.store),
+        compression="gzip",
+        version="0.1",
+    ),
+)
