@@ -66,7 +66,17 @@ def prepare(client: Client) -> dict[str, str]:
         assert client.simulate_post(f"/api/node/{side}/kv/key/k", body=branch).status_code == 200
         assert client.simulate_post(f"/api/node/{side}/commit", json={}).status_code == 200
         sides.append(side)
+    _labels(client)
     return {"ROOT": client.root, "DONE": done, "ONE": sides[0], "TWO": sides[1], "BLOCK": _segmentation(client)}
+
+
+def _labels(client: Client) -> None:
+    """Make a labelblk of the labels 1 and 2, and a labelvol that is synced with it."""
+    path = client.make_instance("labelblk", "labelblk", BlockSize="32,32,32")
+    labels = np.repeat(np.arange(1, 3, dtype=np.uint64), BLOCK // 2).tobytes()
+    assert client.simulate_post(f"{path}/raw/0_1_2/32_32_32/0_0_0", body=labels).status_code == 200
+    path = client.make_instance("labelvol", "labelvol", BlockSize="32,32,32")
+    assert client.simulate_post(f"{path}/sync", json={"sync": "labelblk"}).status_code == 200
 
 
 def _segmentation(client: Client) -> str:
@@ -89,6 +99,7 @@ def _json(path: str, body: Any) -> Example:
 
 
 _PARENTS = ["ONE", "TWO"]
+RUN = struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 0, 0, 0, 5)
 _INDEX = label_index(2, {(0, 0, 0): {2: 100}})
 EXAMPLES = [
     _json("/api/repos", {"alias": "again"}),
@@ -145,7 +156,7 @@ EXAMPLES = [
     Example(
         "POST",
         "/api/node/ROOT/labelmap/split-supervoxel/1",
-        struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 0, 0, 0, 5),
+        RUN,
     ),
     Example(
         "POST",
@@ -159,6 +170,23 @@ EXAMPLES = [
     Example("POST", "/api/node/ROOT/labelmap/maxlabel/1000"),
     Example("POST", "/api/node/ROOT/labelmap/nextlabel/5"),
     Example("POST", "/api/node/ROOT/labelmap/set-nextlabel/2000"),
+    _json("/api/node/ROOT/labelblk/info", {"VoxelSize": "4,4,40"}),
+    _json("/api/node/ROOT/labelblk/", {"VoxelSize": "4,4,40"}),
+    _json("/api/node/ROOT/labelvol/info", {"VoxelSize": "4,4,40"}),
+    _json("/api/node/ROOT/labelvol/", {"VoxelSize": "4,4,40"}),
+    Example(
+        "POST",
+        "/api/node/ROOT/labelblk/raw/0_1_2/32_32_32/0_0_0",
+        np.full(BLOCK, 7, np.uint64).tobytes(),
+    ),
+    Example("DELETE", "/api/node/ROOT/labelblk/blocks/0_0_0/1"),
+    _json("/api/node/ROOT/labelvol/merge", [1, 2]),
+    Example("POST", "/api/node/ROOT/labelvol/split/1", RUN),
+    Example("POST", "/api/node/ROOT/labelvol/split-coarse/1", struct.pack("<BBBBIIiiii", 0, 3, 0, 0, 0, 1, 0, 0, 0, 1)),
+    Example("POST", "/api/node/ROOT/labelvol/resync/1"),
+    Example("DELETE", "/api/node/ROOT/labelvol/area/1/32_32_32/0_0_0"),
+    _json("/api/node/ROOT/labelvol/nextlabel", {"needed": 5}),
+    Example("POST", "/api/node/ROOT/labelvol/blobstore", b"content"),
     Example(
         "POST",
         "/api/node/ROOT/labelarray/raw/0_1_2/32_32_32/64_0_0",

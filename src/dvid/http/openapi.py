@@ -81,7 +81,7 @@ def document() -> dict[str, Any]:
                 known = shapes.setdefault(shape, full)
                 operations = paths.setdefault(known, {})
                 method = route.method.lower()
-                made = _operation(section, route, full)
+                made = _operation(section, route, full, known)
                 operations[method] = _merged(operations[method], made) if method in operations else made
     return {
         "openapi": "3.1.0",
@@ -97,8 +97,9 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(section: Section, route: Route, path: str) -> dict[str, Any]:
-    names = re.findall(r"\{(\w+)\}", path)
+def _operation(section: Section, route: Route, path: str, shown: str) -> dict[str, Any]:
+    """A request; `shown` is its path with the names that another request has given to the arguments."""
+    names = zip(re.findall(r"\{(\w+)\}", path), re.findall(r"\{(\w+)\}", shown), strict=True)
     arguments = {argument.name: argument for argument in (*section.arguments, *route.arguments)}
     options: Iterable[Argument] = (*route.options, *COMMON, *((THROTTLE,) if route.throttled else ()))
     unique = {option.name: option for option in reversed(list(options))}
@@ -107,7 +108,7 @@ def _operation(section: Section, route: Route, path: str) -> dict[str, Any]:
         "tags": [section.title],
         "summary": summary,
         "parameters": [
-            *(_parameter(arguments.get(name) or Argument(name, ""), "path") for name in names),
+            *({**_parameter(arguments.get(own) or Argument(own, ""), "path"), "name": name} for own, name in names),
             *(_parameter(option, "query") for option in reversed(unique.values())),
             *([_parameter(IDEMPOTENCY_KEY, "header")] if route.writes else []),
         ],

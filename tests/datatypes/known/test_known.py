@@ -14,9 +14,7 @@ TOKEN = "token-for-tests"
 KNOWN = {
     "annotation": {},
     "imagetile": {},
-    "labelblk": {},
     "labelsz": {},
-    "labelvol": {},
     "multichan16": {},
     "neuronjson": {},
     "tarsupervoxels": {"Extension": "dat"},
@@ -105,6 +103,7 @@ def test_unknown_settings_are_refused(server, typename):
         ("labelmap", {"CountLabels": "true"}),
         ("labelarray", {"CountLabels": "x"}),
         ("labelarray", {"Background": "256"}),
+        ("labelblk", {"BlockSize": "20,16,16"}),
         ("labelblk", {"VoxelSize": "8,8"}),
         ("labelblk", {"VoxelSize": "8,8,0"}),
         ("labelblk", {"VoxelUnits": "nanometers"}),

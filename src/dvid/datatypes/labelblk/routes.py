@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any
 
 from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
@@ -33,8 +33,9 @@ def taken(routes: Sequence[Route], method: str, path: str, given: dict[str, Any]
     (route,) = (route for route in routes if (route.method, route.path) == (method, path))
     fixed = {option.name: given[option.name] for option in route.options if option.name in given}
     options = tuple(option for option in route.options if option.name not in fixed)
-    handler: Callable[..., Reply] = partial(changes.pop("handler", route.handler), **fixed)
-    return replace(route, handler=handler, options=changes.pop("options", options), **changes)
+    handler = changes.pop("handler", route.handler)
+    answer: Callable[..., Reply] = update_wrapper(partial(handler, **fixed), handler)
+    return replace(route, handler=answer, options=options, **changes)
 
 
 _volume = partial(taken, volumes.ROUTES, given=PLAIN)
