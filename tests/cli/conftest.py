@@ -112,3 +112,12 @@ def dvid(request: pytest.FixtureRequest) -> Command:
     """The command on a store, and on a server."""
     command: Command = request.getfixturevalue(f"on_{request.param}")
     return command
+
+
+@pytest.fixture(scope="session")
+def vnc_path() -> Path:
+    """A real EM volume with a segmentation that may lie beside the checkout."""
+    path = Path(__file__).parents[3] / "shared" / "data" / "vnc" / "vnc.h5"
+    if not path.exists():
+        pytest.skip("the real volume ../shared/data/vnc/vnc.h5 is not beside the checkout")
+    return path

@@ -25,7 +25,7 @@ def export_volume(
         str,
         typer.Argument(
             metavar="OUTPUT",
-            help="A file .h5, .npy or .tif, a folder .zarr, or slices: 'folder/*.png', or a folder with --format.",
+            help="A file .h5, .npy or .tif, a folder .zarr, slices: 'folder/*.png', or a folder with --format.",
         ),
     ],
     name: Annotated[str, typer.Option(metavar="NAME", help="The instance to export.")],
@@ -38,11 +38,19 @@ def export_volume(
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Size in voxels; goes with --offset.")] = None,
     form: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="hdf5, zarr, npy, tiff, png or jpeg.")
+        str | None, typer.Option("--format", metavar="NAME", help="hdf5, zarr, npy, tiff, png, jpeg or precomputed.")
     ] = None,
     chunk: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Chunks of HDF5 and Zarr; one number for a cube. Default: 64.")
+        str | None,
+        typer.Option(metavar="X,Y,Z", help="Chunks of HDF5, Zarr and precomputed; one number for a cube. Default: 64."),
     ] = None,
+    scale: Annotated[
+        int,
+        typer.Option(min=0, max=20, metavar="N", help="Of labels: a lower resolution, each half the one before it."),
+    ] = 0,
+    supervoxels: Annotated[
+        bool, typer.Option("--supervoxels", help="Of labels: export supervoxels, not the bodies they belong to.")
+    ] = False,
     resume: Annotated[
         bool | None, typer.Option("--resume/--restart", help="Go on with an interrupted export, or begin anew.")
     ] = None,
@@ -50,7 +58,10 @@ def export_volume(
     server: Server = None,
     data: Data = None,
 ) -> None:
-    """Export a volume, or a box of it. An export that was interrupted goes on with --resume."""
+    """Export a volume, or a box of it. An export that was interrupted goes on with --resume.
+
+    With --scale, --offset and --size count voxels of that resolution.
+    """
     from dvid.cli.output import in_xyz, say
     from dvid.interop import create_sink
 
@@ -63,11 +74,17 @@ def export_volume(
     size_xyz = three_positive(size, "--size") if size is not None else None
     with open_target(server, data, read_only=True) as target:
         uuid = target.node(node if node is not None else f"{repo}:master")
-        volume = target.volume(uuid, name)
+        volume: OpenVolume = (
+            target.labels(uuid, name).at(scale, supervoxels=supervoxels)
+            if scale or supervoxels
+            else target.volume(uuid, name)
+        )
         region = _region(volume, start_xyz, size_xyz)
         again = ["dvid", "export", output, "--node", uuid, "--name", name]
         for option, value in (("--offset", offset), ("--size", size), ("--format", form), ("--chunk", chunk)):
             again += [option, value] if value is not None else []
+        again += ["--scale", str(scale)] if scale else []
+        again += ["--supervoxels"] if supervoxels else []
         command = f"{shlex.join(again)} {target.option} --resume"
         if resume is False:
             _remove_unfinished(output)
@@ -79,9 +96,15 @@ def export_volume(
             voxel_size_zyx=volume.info.voxel_size_zyx if volume.info.units else None,
             units=volume.info.units,
             channels=volume.info.channels,
+            start_zyx=region.start_zyx,
             format=form,
             resume=bool(resume),
-            work={"node": uuid, "instance": volume.info.data_uuid, "start_zyx": repr(region.start_zyx)},
+            work={
+                "node": uuid,
+                "instance": volume.info.data_uuid,
+                "start_zyx": repr(region.start_zyx),
+                **({"scale": scale, "supervoxels": int(supervoxels)} if volume.info.is_labels else {}),
+            },
         )
         with sink:
             try:
@@ -122,6 +145,7 @@ def _copy_out(volume: OpenVolume, region: Box, sink: VolumeSink, workers: int) -
 
 def _remove_unfinished(output: str) -> None:
     """Remove the output of an export that was interrupted; what is finished stays."""
+    from dvid.interop.precomputed import remove_precomputed
     from dvid.interop.sinks import progress_path
     from dvid.interop.stacks import KINDS, remove_slices
     from dvid.interop.zarr import remove_zarr
@@ -133,6 +157,7 @@ def _remove_unfinished(output: str) -> None:
         return
     if os.path.isdir(path):
         remove_zarr(path)
+        remove_precomputed(path)
         for kind in sorted(set(KINDS.values())):
             if os.path.isdir(path):
                 remove_slices(path, kind)

@@ -6,17 +6,21 @@ import fcntl
 import hashlib
 import os
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from dvid.cli.options import Data, Server, Workers, three_integers, three_positive
-from dvid.cli.target import OpenVolume, Target, open_target
+from dvid.cli.target import LABEL_TYPES, OpenLabels, OpenVolume, Target, open_target
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, reverse3
 
 if TYPE_CHECKING:
     from dvid.interop import ProgressJournal, VolumeSource
+    from dvid.labels.tables import Labels
+
+LOWEST_BITS = 9
+"""A new labelmap has as many lower resolutions as it takes until 2^9 = 512 voxels hold each of its sides."""
 
 NOTE_SECONDS = 1.0
 """How often what is done is noted."""
@@ -27,7 +31,8 @@ def import_volume(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="An HDF5, TIFF, PNG, JPEG or .npy file, a folder of slices or Zarr data, or a pattern like 'em/*.png'.",
+            help="An HDF5, TIFF, PNG, JPEG or .npy file, a folder of slices, of Zarr data or of a Neuroglancer precomputed "
+            "volume, or a pattern like 'em/*.png'.",
         ),
     ],
     name: Annotated[str, typer.Option(metavar="NAME", help="The instance to write to; it is made if it is not there.")],
@@ -36,12 +41,39 @@ def import_volume(
         str | None, typer.Option(metavar="UUID", help="Of a repo: write to the leaf of its master branch.")
     ] = None,
     new_repo: Annotated[str | None, typer.Option(metavar="ALIAS", help="Make a repo and write to its root.")] = None,
-    offset: Annotated[str, typer.Option(metavar="X,Y,Z", help="Where the first voxel goes.")] = "0,0,0",
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,Z", help="Where the first voxel goes. Default: where a precomputed volume has it, else 0,0,0."
+        ),
+    ] = None,
     typename: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Of a new instance. Default: the one for the voxels.")
+        str | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Of a new instance. Default: the one for the voxels; labelmap with --mapping.",
+        ),
     ] = None,
     block_size: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Of a new instance; one number for a cube. Default: 32.")
+        str | None,
+        typer.Option(metavar="X,Y,Z", help="Of a new instance; one number for a cube. Default: 32, of labels 64."),
+    ] = None,
+    scales: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=20, metavar="N", help="Lower resolutions of a new labelmap. Default: until 512 voxels hold it."
+        ),
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of labels: merge supervoxels to bodies, by rows of supervoxel and body in a CSV, .npy or HDF5 file.",
+        ),
+    ] = None,
+    mapping_dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which dataset of an HDF5 file has the mapping.")
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which dataset of a file or group that holds several.")
@@ -57,26 +89,32 @@ def import_volume(
     server: Server = None,
     data: Data = None,
 ) -> None:
-    """Import a volume. An import that was interrupted goes on with --resume.
+    """Import a volume of images or labels. An import that was interrupted goes on with --resume.
 
     The voxels may go anywhere: where they fill a block in part, the rest of it stays as it is.
     The voxel size of the source becomes that of a new instance.
+
+    Labels become supervoxels of a labelmap with --type labelmap, with --mapping, or if a precomputed volume says that it is
+    a segmentation. A mapping is brought about by merges: index, bodies and history follow. Supervoxels that it does not
+    name are bodies of their own.
     """
     from dvid.cli.output import in_xyz, say
     from dvid.interop import open_source
+    from dvid.interop.mappings import read_mapping
 
     if sum(given is not None for given in (node, repo, new_repo)) != 1:
         raise typer.BadParameter("one of --node, --repo and --new-repo says where the volume goes")
     if new_repo is not None and resume:
         raise typer.BadParameter("an import that is resumed has its repo: name the node with --node")
-    start_xyz = three_integers(offset, "--offset")
+    start_xyz = three_integers(offset, "--offset") if offset is not None else None
     block_xyz = three_positive(block_size, "--block-size") if block_size is not None else None
     with (
         open_source(source, dataset, axes=axes) as opened,
         open_target(server, data, create=new_repo is not None) as target,
     ):
         region = _region(opened, start_xyz)
-        settings = _settings_for(opened, typename, block_xyz)
+        table = read_mapping(mapping, mapping_dataset) if mapping is not None else None
+        settings = _settings_for(opened, typename or ("labelmap" if table else None), block_xyz, scales)
         if new_repo is not None:
             uuid = target.make_repo(new_repo, f"Imported from {os.path.basename(os.path.abspath(source))}", "")
             say(f"made the repo {new_repo!r}: {uuid}")
@@ -84,13 +122,23 @@ def import_volume(
             uuid = target.node(node if node is not None else f"{repo}:master")
         volume = _volume(target, uuid, name, settings)
         _check_fits(opened, volume)
+        if table is not None and not volume.info.is_labels:
+            raise BadRequest(f"--mapping is for labels; {name!r} holds an image")
         again = ["dvid", "import", source, "--node", uuid, "--name", name]
-        for option, value in (("--offset", offset), ("--dataset", dataset), ("--axes", axes)):
-            again += [option, value] if value not in (None, "0,0,0") else []
+        for option, value in (
+            ("--offset", offset),
+            ("--dataset", dataset),
+            ("--axes", axes),
+            ("--mapping", mapping),
+            ("--mapping-dataset", mapping_dataset),
+        ):
+            again += [option, value] if value is not None else []
         command = f"{shlex.join(map(str, again))} {target.option} --resume"
         with _open_journal(opened, dataset, uuid, volume, region, resume, command) as journal:
             try:
                 copy_into(opened, volume, region, workers, journal)
+                if table is not None:
+                    agglomerate(target.labels(uuid, name), *table)
             except KeyboardInterrupt:
                 say(f"interrupted. Go on with: {command}")
                 raise
@@ -98,11 +146,27 @@ def import_volume(
         say(f"imported {in_xyz(region)} (x, y, z) into {name!r} at node {uuid}")
 
 
-def new_volume(target: Target, uuid: str, name: str, source: VolumeSource, workers: int = 2) -> None:
+def new_volume(
+    target: Target, uuid: str, name: str, source: VolumeSource, typename: str | None = None, workers: int = 2
+) -> None:
     """Make an instance for a source and write all of it there, from voxel 0,0,0 on."""
-    volume = _volume(target, uuid, name, _settings_for(source, None, None))
+    volume = _volume(target, uuid, name, _settings_for(source, typename, None, None))
     _check_fits(source, volume)
     copy_into(source, volume, _region(source, (0, 0, 0)), workers)
+
+
+def agglomerate(labels: OpenLabels, supervoxels: Labels, bodies: Labels) -> None:
+    """Merge bodies so that each supervoxel belongs to the body beside it. What is done already is not done again."""
+    from dvid.cli.output import progress_bar, say
+
+    todo = labels.plan(supervoxels, bodies)
+    if todo.absent:
+        say(f"{todo.absent} supervoxels of the mapping are not in {labels.info.name!r}: they are left out")
+    with progress_bar("merging", len(todo), unit="bodies") as advance:
+        for part in todo.batches():
+            labels.regroup(todo, part)
+            advance(part.stop - part.start)
+    say(f"merged supervoxels to {len(todo)} bodies by the mapping")
 
 
 def load_slices(target: Target, uuid: str, name: str, offset_xyz: Xyz, files: list[str], workers: int) -> None:
@@ -140,6 +204,8 @@ def copy_into(
     def copy(box: Box) -> None:
         start = tuple(a - b for a, b in zip(box.start_zyx, region.start_zyx, strict=True))
         voxels = source.read((start[0], start[1], start[2]), box.shape_zyx)
+        if info.is_labels and voxels.dtype.kind == "i" and int(voxels.min()) < 0:
+            raise BadRequest(f"{source.name} has the label {voxels.min()}: labels are numbers from 0 on")
         volume.write(box, voxels.astype(info.dtype, copy=False))
 
     def note() -> None:
@@ -164,24 +230,37 @@ def copy_into(
             work_through(todo, copy, done, workers)
         finally:
             note()
+        if info.is_labels:
+            cast("OpenLabels", volume).wrote(region)
 
 
 # ---- what fits ----------------------------------------------------------------------------------
 
 
-def _region(source: VolumeSource, offset_xyz: Xyz) -> Box:
-    region = Box.at(reverse3(offset_xyz), source.shape_zyx)
+def _region(source: VolumeSource, offset_xyz: Xyz | None) -> Box:
+    region = Box.at(source.origin_zyx if offset_xyz is None else reverse3(offset_xyz), source.shape_zyx)
     if min(region.start_zyx) < MIN_COORDINATE or max(region.stop_zyx) > MAX_COORDINATE:
-        raise BadRequest(f"a volume of {region.shape_zyx[::-1]} at {offset_xyz} reaches beyond 32-bit coordinates")
+        raise BadRequest(
+            f"a volume of {region.shape_zyx[::-1]} at {reverse3(region.start_zyx)} reaches beyond 32-bit coordinates"
+        )
     return region
 
 
-def _settings_for(source: VolumeSource, typename: str | None, block_xyz: Xyz | None) -> dict[str, str]:
+def _settings_for(
+    source: VolumeSource, typename: str | None, block_xyz: Xyz | None, scales: int | None
+) -> dict[str, str]:
     """The settings of an instance for a source, "typename" among them."""
+    if typename is None and source.is_segmentation:
+        typename = "labelmap"
     rgba = source.dtype.name == "uint8" and source.channels == 4
     settings = {"typename": typename or ("rgba8blk" if rgba else f"{source.dtype.name}blk")}
     if source.channels > 1 and settings["typename"] != "rgba8blk":
         settings["Channels"] = str(source.channels)
+    if settings["typename"] in LABEL_TYPES:
+        lower = max(0, (max(source.shape_zyx) - 1).bit_length() - LOWEST_BITS)
+        settings["MaxDownresLevel"] = str(lower if scales is None else scales)
+    elif scales is not None:
+        raise BadRequest(f"--scales is for labelmap instances, not for {settings['typename']}")
     if block_xyz is not None:
         settings["BlockSize"] = ",".join(map(str, block_xyz))
     if source.voxel_size_zyx is not None:
@@ -211,7 +290,8 @@ def _check_fits(source: VolumeSource, volume: OpenVolume) -> None:
 
     info = volume.info
     floats = source.dtype.kind == info.dtype.kind == "f"
-    if not (floats or np.can_cast(source.dtype, info.dtype, "safe")):
+    labels = info.is_labels and source.dtype.kind in "iu"  # signed ones are looked at as they come
+    if not (floats or labels or np.can_cast(source.dtype, info.dtype, "safe")):
         raise BadRequest(f"{source.name} has {source.dtype} voxels, which {info.name!r} cannot hold as {info.dtype}")
     if source.channels != info.channels:
         raise BadRequest(f"{source.name} has {source.channels} channel(s), {info.name!r} has {info.channels}")

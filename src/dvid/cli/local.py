@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 from numpy.typing import NDArray
 
-from dvid.cli.target import Document, VolumeInfo
+from dvid.cli.target import Document, OpenLabels, OpenVolume, VolumeInfo, no_labels
 from dvid.database import Database
 from dvid.datatypes.base import describe
 from dvid.datatypes.imageblk.volume import Volume
@@ -148,11 +148,25 @@ class StoreTarget:
             records = instances.list_instances(snapshot, directory.node(snapshot, uuid).record.repo)
         return any(record.name == name for record in records)
 
-    def volume(self, uuid: str, name: str) -> StoreVolume:
-        """A volume at a node."""
-        with self._database.view(uuid, name) as view:
-            info = VolumeInfo.of(describe(view))
+    def volume(self, uuid: str, name: str) -> OpenVolume:
+        """A volume of images or labels at a node."""
+        info = self._info(uuid, name)
+        if info.is_labels:
+            return self.labels(uuid, name)
         return StoreVolume(Volume(self._database, uuid, name), info)
+
+    def labels(self, uuid: str, name: str) -> OpenLabels:
+        """A segmentation at a node."""
+        from dvid.cli.local_labels import StoreLabels
+
+        info = self._info(uuid, name)
+        if not info.is_labels:
+            raise no_labels(info)
+        return StoreLabels(self._database, uuid, info)
+
+    def _info(self, uuid: str, name: str) -> VolumeInfo:
+        with self._database.view(uuid, name) as view:
+            return VolumeInfo.of(describe(view))
 
     def size(self) -> str:
         """How much room the store takes."""

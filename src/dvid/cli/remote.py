@@ -12,7 +12,7 @@ import numpy as np
 import urllib3
 from numpy.typing import NDArray
 
-from dvid.cli.target import Document, VolumeInfo
+from dvid.cli.target import Document, OpenLabels, OpenVolume, VolumeInfo, no_labels
 from dvid.errors import BadRequest, UnknownNode
 from dvid.geometry import Box
 from dvidclient.connection import Connection, quoted
@@ -90,7 +90,7 @@ class ServerTarget:
             method,
             path,
             what=what,
-            receive=_json,
+            receive=json_answer,
             body=None if body is None else json.dumps(body).encode(),
             content_type=None if body is None else "application/json",
             repeatable=False,
@@ -171,10 +171,24 @@ class ServerTarget:
         about = f"looking for the instance {name!r}"
         return name in self._ask("GET", f"/api/repo/{quoted(uuid, 'uuid')}/info", about)["DataInstances"]
 
-    def volume(self, uuid: str, name: str) -> ServerVolume:
-        """A volume at a node."""
-        info = VolumeInfo.of(self._ask("GET", f"{_node(uuid)}/{quoted(name, 'name')}/info", f"opening {name!r}"))
+    def volume(self, uuid: str, name: str) -> OpenVolume:
+        """A volume of images or labels at a node."""
+        info = self._info(uuid, name)
+        if info.is_labels:
+            return self.labels(uuid, name)
         return ServerVolume(VolumeClient(self.name, uuid, name), info)
+
+    def labels(self, uuid: str, name: str) -> OpenLabels:
+        """A segmentation at a node."""
+        from dvid.cli.remote_labels import ServerLabels
+
+        info = self._info(uuid, name)
+        if not info.is_labels:
+            raise no_labels(info)
+        return ServerLabels(self._connection, self._admin, f"{_node(uuid)}/{quoted(name, 'name')}", info)
+
+    def _info(self, uuid: str, name: str) -> VolumeInfo:
+        return VolumeInfo.of(self._ask("GET", f"{_node(uuid)}/{quoted(name, 'name')}/info", f"opening {name!r}"))
 
     def size(self) -> str:
         """Servers do not tell it quickly: nothing."""
@@ -189,7 +203,8 @@ def _instance(uuid: str, name: str) -> str:
     return f"/api/repo/{quoted(uuid, 'uuid')}/instance/{quoted(name, 'name')}"
 
 
-def _json(response: urllib3.BaseHTTPResponse) -> Any:
+def json_answer(response: urllib3.BaseHTTPResponse) -> Any:
+    """The JSON of an answer, or None where it is empty."""
     text = response.read(LARGEST_ANSWER)
     if not text.strip():
         return None

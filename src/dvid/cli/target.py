@@ -7,8 +7,8 @@ http://127.0.0.1:8000. Both do the same, and describe themselves in the document
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import typer
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dvid.codecs.labelindex import LabelIndices
+    from dvid.labels.agglomeration import Regrouping
+    from dvid.labels.tables import Labels
+
 SERVER_VARIABLE = "DVID_SERVER"
 DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+LABEL_TYPES = ("labelmap",)
 
 Document = dict[str, Any]
 
@@ -40,6 +46,10 @@ class VolumeInfo:
     """The box of what was written so far."""
     voxel_size_zyx: tuple[float, float, float]
     units_zyx: tuple[str, str, str]
+    is_labels: bool = False
+    """Whether voxels are supervoxels, which make up bodies."""
+    scales: int = 0
+    """How many lower resolutions it has."""
 
     @property
     def voxel_bytes(self) -> int:
@@ -56,14 +66,15 @@ class VolumeInfo:
         """From the info of an instance.
 
         Raises:
-            BadRequest: it holds no image.
+            BadRequest: it holds no voxels that commands can read.
         """
         import numpy as np
 
         base, extended = info["Base"], info["Extended"]
         values = extended.get("Values")
-        if not values or not base["TypeName"].endswith("blk"):
-            raise BadRequest(f"{base['Name']!r} holds {base['TypeName']} data, not a volume of an image type")
+        is_labels = base["TypeName"] in LABEL_TYPES
+        if not values or not (is_labels or base["TypeName"].endswith("blk")):
+            raise BadRequest(f"{base['Name']!r} holds {base['TypeName']} data, not a volume of images or labels")
         low, high = extended.get("MinPoint"), extended.get("MaxPoint")
         extents = None
         if low is not None and high is not None and all(a <= b for a, b in zip(low, high, strict=True)):
@@ -79,7 +90,25 @@ class VolumeInfo:
             extents=extents,
             voxel_size_zyx=(float(z), float(y), float(x)),
             units_zyx=(units_z, units_y, units_x),
+            is_labels=is_labels,
+            scales=int(extended.get("MaxDownresLevel", 0)) if is_labels else 0,
         )
+
+    def at_scale(self, scale: int) -> Self:
+        """The same at a lower resolution, each half of the one before it.
+
+        Raises:
+            BadRequest: it has no such resolution.
+        """
+        if not 0 <= scale <= self.scales:
+            raise BadRequest(f"{self.name!r} has the scales 0 to {self.scales}, not {scale}")
+        z, y, x = (edge * 2**scale for edge in self.voxel_size_zyx)
+        extents = self.extents
+        if extents is not None:
+            low = tuple(edge >> scale for edge in extents.start_zyx)
+            high = tuple(-(-edge >> scale) for edge in extents.stop_zyx)
+            extents = Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        return replace(self, extents=extents, voxel_size_zyx=(z, y, x))
 
 
 class OpenVolume(Protocol):
@@ -93,6 +122,42 @@ class OpenVolume(Protocol):
 
     def write(self, box: Box, voxels: NDArray[Any]) -> None:
         """Write the voxels of a box, of whole blocks or not, all or nothing."""
+        ...
+
+
+class OpenLabels(OpenVolume, Protocol):
+    """A segmentation at a node. Reading gives bodies, writing takes supervoxels."""
+
+    def at(self, scale: int, *, supervoxels: bool) -> OpenVolume:
+        """The same at a resolution, giving bodies or supervoxels; to read.
+
+        Raises:
+            BadRequest: it has no such resolution.
+        """
+        ...
+
+    def wrote(self, box: Box) -> None:
+        """Take note that a box was written, in several parts: extents do not reach further than they must."""
+        ...
+
+    def plan(self, supervoxels: Labels, bodies: Labels) -> Regrouping:
+        """What has to be done that each supervoxel belongs to the body beside it."""
+        ...
+
+    def regroup(self, todo: Regrouping, part: slice) -> None:
+        """Do a part of it."""
+        ...
+
+    def indices(self) -> Iterator[LabelIndices]:
+        """The indices of all bodies, many at a time."""
+        ...
+
+    def mappings(self) -> Iterator[tuple[Labels, Labels]]:
+        """All supervoxels that belong to bodies of other numbers, and these; many at a time."""
+        ...
+
+    def set_next_label(self, start: int, ceiling: int | None) -> None:
+        """Let new labels count up from behind a label."""
         ...
 
 
@@ -153,10 +218,18 @@ class Target(Protocol):
         ...
 
     def volume(self, uuid: str, name: str) -> OpenVolume:
-        """A volume at a node.
+        """A volume of images or labels at a node.
 
         Raises:
-            BadRequest: the instance is no image.
+            BadRequest: the instance is neither.
+        """
+        ...
+
+    def labels(self, uuid: str, name: str) -> OpenLabels:
+        """A segmentation at a node.
+
+        Raises:
+            BadRequest: the instance is none.
         """
         ...
 
@@ -171,6 +244,11 @@ class Target(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def no_labels(info: VolumeInfo) -> BadRequest:
+    """The error for an instance that is no segmentation."""
+    return BadRequest(f"{info.name!r} holds an image, not labels that make up bodies")
 
 
 def open_target(server: str | None, data: str | None, *, read_only: bool = False, create: bool = False) -> Target:

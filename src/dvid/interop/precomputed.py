@@ -368,7 +368,7 @@ def make_precomputed(path: str, plan: SinkPlan, journal: ProgressJournal, resume
 
 def remove_precomputed(path: str) -> None:
     """Deletes what an export that noted no part yet has left behind."""
-    info = _described(path)
+    info = _described(path) if os.path.isdir(path) else None
     if info is not None and set(os.listdir(path)) <= {INFO, *(str(scale.get("key")) for scale in info["scales"])}:
         shutil.rmtree(path)
 
