@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import pytest
 import dvid as library
 from dvid.config import load_config
 from dvid.database import Database
+from dvid.geometry import Box
 from dvid.inprocess import Library
+from dvid.labels.bodies import put_body
+from dvid.labels.writing import from_voxels, write_blocks
 from dvid.storage import open_store
 from dvid.versions import layout
 
@@ -110,3 +114,22 @@ def test_all_stores_of_a_configuration_are_backed_up_restored_and_read(plain):
 
 def test_what_is_no_store_is_exit_code_2(plain):
     assert "nowhere" in plain.fails("verify", "--data", "nowhere", code=2)
+
+
+def test_labels_that_do_not_agree_are_listed_and_mended(plain):
+    with library.open(str(plain.folder / "store")) as store:
+        node = store.create_repo("fly")["master"]
+        node.create("labelmap", "segmentation", BlockSize="16,16,16")
+        box = Box((0, 0, 0), (16, 16, 16))
+        (block,) = from_voxels(box, np.full((16, 16, 16), 7, np.uint64), (16, 16, 16), [(0, 0, 0)])
+        store.database.edit(node.uuid, "segmentation", lambda edit: write_blocks(edit, [block]))
+        node.commit()
+        damage = partial(put_body, label=7, voxels=4000, mutation=1, own=True)
+        store.database.edit(node.uuid, "segmentation", damage, unlocked=True)
+    out, _ = plain.both("verify", "--data", "store", code=1)
+    what = "body 7 has 4096 voxels, and its row tells of 4000"
+    assert (out.count("\n"), what in out, node.uuid in out, "'segmentation'" in out) == (1, True, True, True)
+    out, told = plain.both("verify", "--data", "store", "--repair")
+    assert what in out
+    assert f"instance 'segmentation', node {node.uuid}, sizes: 1 mended" in told
+    assert plain("verify", "--data", "store") == ""

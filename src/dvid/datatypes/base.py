@@ -16,6 +16,7 @@ from dvid.storage.protocol import Transaction
 from dvid.versions.instances import create_instance
 from dvid.versions.records import InstanceRecord, NodeRecord
 from dvid.versions.stores import Choice
+from dvid.versions.verify import ContentCheck, InstanceCheck, Repair
 from dvid.versions.view import Edit, View
 from dvid.versions.work import Task
 
@@ -105,6 +106,18 @@ class Work:
     """Stores those results that are still wanted, and takes their tasks off the list; how many."""
 
 
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """How `dvid verify` looks at a type's data: see `dvid.versions.verify`."""
+
+    check_value: ContentCheck
+    """Checks one value."""
+    check: InstanceCheck
+    """Checks whether the values of an instance fit together."""
+    repair: Repair
+    """Mends what does not."""
+
+
 def _nothing(_: View) -> dict[str, Any]:
     return {}
 
@@ -130,6 +143,8 @@ class Datatype:
     version: str = "1.0"
     work: Work | None = None
     """What it does in the background."""
+    upkeep: Upkeep | None = None
+    """How its data is checked; None for types whose values only have to decompress."""
     served: bool = True
     """False for types that can be made and described, but whose data is not served yet."""
     handle: type[Handle] = Handle

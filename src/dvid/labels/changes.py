@@ -19,6 +19,12 @@ COMPLETE: Final = "-complete"
 POSTED_INDEX: Final = "post-index"
 POSTED_MAPPINGS: Final = "post-mappings"
 
+BLOCKS_APART: Final = "blocks without index"
+INDICES_APART: Final = "posted indices"
+MAPPINGS_APART: Final = "posted mappings"
+"""Numbers of an instance (see `View.number`): not 0 once clients have sent blocks, indices or mappings alone. Then they are
+to agree when all of them have come, and nobody knows when that is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -74,8 +80,15 @@ class Changes:
         return self._events[at]
 
 
+def came_apart(edit: Edit, what: str) -> None:
+    """Note that blocks, indices or mappings came alone."""
+    if not edit.number(what):
+        edit.set_number(what, 1)
+
+
 def log_index(edit: Edit, labels: list[int], last_mutid: int, stamp: Stamp) -> int:
     """Log that indices of bodies were posted, with what these say of their last change; the mutation id."""
+    came_apart(edit, INDICES_APART)
     return edit.log(
         POSTED_INDEX,
         {

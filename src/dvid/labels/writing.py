@@ -12,6 +12,7 @@ from dvid.codecs.labelblocks import Block, checked, count, deflate, encode_block
 from dvid.geometry import BlockRange, Box, Zyx
 from dvid.labels.accounts import account
 from dvid.labels.blocks import expanded, stored_blocks
+from dvid.labels.changes import BLOCKS_APART, came_apart
 from dvid.labels.index import Entries
 from dvid.labels.numbering import saw_label
 from dvid.labels.scales import ask_for_scales, make_way
@@ -101,6 +102,8 @@ def write_blocks(
     if indexed and scale == 0:
         new = _entries(places, ((block.supervoxels, block.voxels) for block in final.values()), 1)
         changes = Entries.joined([new, _old_entries(edit, places)])
+    elif not scale:
+        came_apart(edit, BLOCKS_APART)
     if scale:
         make_way(edit, scale, places)
     for place, block in final.items():

@@ -37,6 +37,8 @@ class Problem:
     """Name of the data instance, where there is one."""
     node: str = ""
     """UUID of the node, where there is one."""
+    is_note: bool = False
+    """True for what is worth knowing, and no damage."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -19,9 +19,9 @@ from dvid.versions import layout
 from dvid.versions.catalogue import stamp_of
 from dvid.versions.envelope import Format, Value, expand, unseal
 from dvid.versions.inventory import BAD_DATA, Inventory, Problem, read_inventory, read_side_tables
-from dvid.versions.records import InstanceRecord
+from dvid.versions.records import InstanceRecord, NodeRecord
 from dvid.versions.stores import check_metadata
-from dvid.versions.view import blob_reference
+from dvid.versions.view import Edit, blob_reference
 
 STRETCH_SECONDS = 2.0
 _END = b"\xff" * MAX_KEY
@@ -29,6 +29,31 @@ _REPORTED = 1024  # entries between two calls of `progress`
 
 ContentCheck = Callable[[InstanceRecord, bytes, bytes, Value], None]
 """Checks one value of an instance, given its table, its type-specific key and the value. Raises what it finds."""
+
+InstanceCheck = Callable[[Snapshot, Snapshot, InstanceRecord, Mapping[int, NodeRecord]], Iterator[Problem]]
+"""Checks whether the values of an instance fit together, given the store with the records, the one with its data, its
+record, and all nodes by their versions."""
+
+Sources = Callable[[], AbstractContextManager[tuple[Snapshot, Snapshot, InstanceRecord, Mapping[int, NodeRecord]]]]
+"""Opens what an `InstanceCheck` is given, as it is by now."""
+Editing = Callable[[str, Callable[[Edit], int]], int]
+"""Runs an operation at the node of a UUID, committed or not, in a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What was mended of an instance at a node."""
+
+    node: str
+    what: str
+    count: int
+    """How many rows or entries were changed."""
+    failure: str = ""
+    """Why others could not be."""
+
+
+Repair = Callable[[Sources, Editing], Iterator[Mended]]
+"""Mends what is wrong with an instance; what it did."""
 
 
 def check_expands(_: InstanceRecord, __: bytes, ___: bytes, value: Value) -> None:
@@ -41,6 +66,7 @@ def verify(
     check_content: ContentCheck = check_expands,
     progress: Callable[[int], None] | None = None,
     others: Mapping[str, Store] | None = None,
+    check_instance: InstanceCheck | None = None,
 ) -> Iterator[Problem]:
     """Read everything; what is wrong, as it is found.
 
@@ -49,6 +75,7 @@ def verify(
         check_content: checks the values of instances.
         progress: hears how many more entries were read.
         others: the other stores that hold data of instances, by name. Instances in further ones are problems.
+        check_instance: checks whether the values of an instance fit together. Each is read in one snapshot.
 
     Raises:
         StoreUnusable: the records are in another store.
@@ -74,6 +101,26 @@ def verify(
         if progress is not None:
             progress(tables.entries)
         yield from _verify_data(records, name, other, check_content, progress)
+    if check_instance is not None:
+        for number in inventory.instances:
+            yield from _verify_instance(records, store, others, number, check_instance)
+
+
+def _verify_instance(
+    records: _Records, store: Store, others: Mapping[str, Store], number: int, check_instance: InstanceCheck
+) -> Iterator[Problem]:
+    with ExitStack() as stack:
+        metadata = stack.enter_context(store.snapshot())
+        inventory = records.of(metadata)
+        instance = inventory.instances.get(number)
+        if instance is None or (instance.store and instance.store not in others):  # deleted by now, or told of before
+            return
+        data = stack.enter_context(others[instance.store].snapshot()) if instance.store else metadata
+        try:
+            yield from check_instance(metadata, data, instance, inventory.nodes)
+        except (DvidError, *BAD_DATA) as error:
+            key = layout.INSTANCE + layout.pack_u32(number)
+            yield Problem(key, f"it cannot be checked as a whole: {error or type(error).__name__}", instance.name)
 
 
 class _Records:

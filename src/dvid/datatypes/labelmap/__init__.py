@@ -1,6 +1,6 @@
 """Segmentations: volumes of supervoxels, and bodies made of them that people merge, cleave and split."""
 
-from dvid.datatypes.base import Datatype, Work
+from dvid.datatypes.base import Datatype, Upkeep, Work
 from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
 from dvid.datatypes.labelmap import (
     blocks,
@@ -19,6 +19,9 @@ from dvid.datatypes.labelmap.settings import SETTINGS, configure, extended
 from dvid.datatypes.labelmap.volume import Segmentation
 from dvid.datatypes.voxels import extents_beside
 from dvid.labels import scales
+from dvid.labels.contents import check_value
+from dvid.labels.repair import repair
+from dvid.labels.verify import check
 
 DATATYPES = (
     Datatype(
@@ -44,6 +47,7 @@ DATATYPES = (
         ),
         handle=Segmentation,
         work=Work(scales.compute, scales.store),
+        upkeep=Upkeep(check_value, check, repair),
         compression="gzip",
         version="0.1",
     ),

@@ -10,7 +10,7 @@ import numpy as np
 from dvid.codecs.labelindex import decode_mappings
 from dvid.datatypes.labelmap.arguments import HASH, MAX_LIST_BYTES, checked_body, label_array, listed
 from dvid.errors import BadRequest
-from dvid.labels.changes import POSTED_MAPPINGS
+from dvid.labels.changes import MAPPINGS_APART, POSTED_MAPPINGS, came_apart
 from dvid.labels.mapping import all_mappings, bodies_of, put_mappings, verified_bodies_of
 from dvid.labels.numbering import LARGEST, saw_label
 from dvid.labels.past import mapping_size, splits
@@ -71,6 +71,7 @@ def post_mappings(call: Call) -> Reply:
         if len(posted.originals):
             put_mappings(edit, posted.originals, np.repeat(posted.mapped, np.diff(posted.bounds)))
             saw_label(edit, int(max(posted.originals.max(), posted.mapped.max())))
+            came_apart(edit, MAPPINGS_APART)
             edit.log(POSTED_MAPPINGS, {"Supervoxels": len(posted.originals)})
         return Reply(b"", TEXT)
 
