@@ -172,6 +172,7 @@ EXAMPLES = [
     Example("POST", "/api/node/ROOT/labelmap/set-nextlabel/2000"),
     _json("/api/node/ROOT/labelblk/info", {"VoxelSize": "4,4,40"}),
     _json("/api/node/ROOT/labelblk/", {"VoxelSize": "4,4,40"}),
+    _json("/api/node/ROOT/labelblk/sync", {"sync": "labelvol"}),
     _json("/api/node/ROOT/labelvol/info", {"VoxelSize": "4,4,40"}),
     _json("/api/node/ROOT/labelvol/", {"VoxelSize": "4,4,40"}),
     Example(

@@ -53,11 +53,24 @@ def post_tags(call: Call, replace: bool) -> Reply:
 
 def post_sync(call: Call, replace: bool) -> Reply:
     """Name the instances to keep in step with."""
+    return sync_with(call, sync_names(call), replace)
+
+
+def sync_names(call: Call) -> list[str]:
+    """The instances that a request names to keep in step with.
+
+    Raises:
+        BadRequest: it names them otherwise than it should.
+    """
     body = call.json()
     names = body.get("sync") if isinstance(body, dict) else None
     if not isinstance(names, str):
         raise BadRequest('a JSON object with names separated by commas was expected, like {"sync": "labels,bodies"}')
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def sync_with(call: Call, wanted: list[str], replace: bool) -> Reply:
+    """Keep the instance in step with others."""
 
     def change(transaction: Transaction, instance: InstanceRecord) -> Reply:
         instances.sync_instance(transaction, instance, wanted, replace=replace)

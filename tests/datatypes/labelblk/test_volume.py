@@ -178,6 +178,18 @@ def test_blocks_have_edges_of_multiples_of_8(volume: Labels) -> None:
         assert volume.request("POST", f"/api/repo/{volume.node}/instance", body).status_code == 400
 
 
+def test_a_labelblk_is_not_the_half_of_another_one(volume: Labels) -> None:
+    volume.make("labelblk", "half", BlockSize="16,16,16")
+    volume.make("labelvol", "bodies", BlockSize="16,16,16")
+    assert volume.status("POST", "sync", {"sync": "bodies,half"}) == 400
+    assert volume.info()["Base"]["Syncs"] == []
+    volume.post("sync", {"sync": "bodies"})
+    volume.post("sync", {"sync": ""})
+    assert volume.info()["Base"]["Syncs"] == ["bodies"]
+    volume.post("sync?replace=true", {"sync": ""})
+    assert volume.info()["Base"]["Syncs"] == []
+
+
 def test_metadata_tells_of_extents(volume: Labels) -> None:
     volume.write((0, 0, 16), stripes(CUBE, 1))
     found = volume.get("metadata")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.conftest import TOKEN
@@ -9,7 +11,11 @@ from tests.datatypes.conftest import MakeInstance, box_path
 from tests.datatypes.labelblk.conftest import stripes
 from tests.datatypes.labelvol.conftest import Pair, points, volume_of
 
+from dvid.config import load_config
+from dvid.database import Database
+from dvid.http.app import create_app
 from dvid.labels.index import Entries, change_index
+from dvid.versions.verify import verify
 from dvid.versions.view import Edit
 
 ROW = (8, 8, 32)
@@ -78,6 +84,30 @@ def test_a_renamed_labelblk_is_found(filled: Pair) -> None:
     reply = filled.request("POST", f"/api/repo/{filled.node}/instance/seg/rename", {"name": "labels"}, admin)
     assert reply.status_code == 200
     assert filled.voxels_of(2) == box(range(8, 16))
+
+
+@pytest.mark.parametrize("apart", ["labelvol", "labelblk"])
+def test_they_may_be_in_different_stores(tmp_path: Path, apart: str) -> None:
+    config = tmp_path / "dvid.toml"
+    config.write_text(
+        '[store.main]\npath = "main"\n[store.other]\npath = "other"\n[backend.default]\nstore = "main"\n'
+        f'[backend.{apart}]\nstore = "other"\n'
+    )
+    loaded = load_config(str(config), {}, environ={"DVID_ADMIN_TOKEN": TOKEN})
+    with Database.from_config(loaded) as database:
+        pair = Pair(database, create_app(database, loaded), "labelblk", "seg", BlockSize="8,8,8")
+        pair.make("labelvol", "bodies", BlockSize="8,8,8")
+        pair.post("sync", {"sync": "seg"}, name="bodies")
+        pair.write((0, 0, 0), stripes(ROW, 1, 2, 3, 4))
+        key = {"Idempotency-Key": "once"}
+        for _ in range(2):
+            reply = pair.request("POST", f"/api/node/{pair.node}/bodies/split/1", volume_of(box(range(4))), key)
+            assert reply.json == {"label": 5}
+        pair.edit("merge", [2, 3])
+        assert np.array_equal(pair.read((0, 0, 0), ROW), stripes(ROW, 5, 1, 2, 2, 2, 2, 4, 4))
+        assert pair.voxels_of(5) == box(range(4))
+        assert list(pair.info(name="bodies")["Extended"]["MaxLabel"].values()) == [5]
+        assert list(verify(database.store, others=database.others)) == []
 
 
 # ---- sparse volumes -----------------------------------------------------------------------------

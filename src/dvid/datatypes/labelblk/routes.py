@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial, update_wrapper
 from typing import Any
 
+from dvid.datatypes.common import COMMON_ROUTES, sync_names, sync_with
 from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
 from dvid.datatypes.labelblk.edits import delete_blocks
 from dvid.datatypes.labelblk.settings import CHANGEABLE, configure, get_metadata, setting_routes
@@ -59,6 +60,19 @@ def delete_row(call: Call, size_or_start: Xyz, offset_or_count: int) -> Reply:
     return call.edit(delete)
 
 
+def post_sync(call: Call, replace: bool) -> Reply:
+    """Name the instances to keep in step with."""
+    wanted = sync_names(call)
+    with call.view() as view:
+        kinds = {instance.name: instance.typename for instance in view.siblings()}
+    if halves := [name for name in wanted if kinds.get(name) == view.instance.typename]:
+        raise BadRequest(
+            f"a labelblk cannot be kept as the lower resolution of another one ({', '.join(halves)}): "
+            "take a labelmap, which has lower resolutions of its own"
+        )
+    return sync_with(call, wanted, replace)
+
+
 _GET_LABELS = _volume(method="GET", path="/labels")
 
 ROUTES = (
@@ -107,6 +121,7 @@ ROUTES = (
         writes=True,
     ),
     *setting_routes(configure, CHANGEABLE),
+    taken(COMMON_ROUTES, "POST", "/sync", {}, handler=post_sync),
     taken(DESCRIPTION_ROUTES, "GET", "/metadata", {}, handler=get_metadata),
     *(route for route in DESCRIPTION_ROUTES if route.path != "/metadata"),
 )
