@@ -18,6 +18,7 @@ from dvid.labels.tables import (
     MAPPING,
     MEMBERS,
     REGION,
+    REMOVED,
     SPLIT,
     SPLITS,
     label_of,
@@ -85,6 +86,10 @@ def _check_limit(_: InstanceRecord, key: bytes, payload: Buffer) -> None:
         raise CorruptValue(f"there is no limit named {key!r}")
 
 
+def _check_removed(_: InstanceRecord, __: bytes, payload: Buffer) -> None:
+    _expect(payload, 0, "what sparse volumes leave out")
+
+
 def _expect(payload: Buffer, size: int, name: str) -> None:
     if len(payload) != size:
         raise CorruptValue(f"a row of {name} has {len(payload)} bytes, not {size}")
@@ -98,4 +103,5 @@ _ROWS: Mapping[bytes, tuple[str, int, Callable[[InstanceRecord, bytes, Buffer], 
     MAPPING: ("the mapping", 8, _check_mapping),
     SPLITS: ("the splits", 12, _check_split),
     LIMITS: ("the limits", 13, _check_limit),
+    REMOVED: ("what sparse volumes leave out", 20, _check_removed),
 }

@@ -4,10 +4,13 @@ A labelblk keeps its blocks, and always the index and sizes of its labels, too. 
 for them, and changes them.
 """
 
-from dvid.datatypes.base import Datatype
+from dvid.datatypes.base import Datatype, Upkeep
 from dvid.datatypes.labelblk.routes import ROUTES
 from dvid.datatypes.labelblk.settings import configure, extended
 from dvid.datatypes.voxels import SETTINGS_ABOUT
+from dvid.labels.contents import check_value
+from dvid.labels.repair import repair
+from dvid.labels.verify import check
 
 DATATYPES = (
     Datatype(
@@ -17,6 +20,7 @@ DATATYPES = (
         settings_about=SETTINGS_ABOUT,
         extended=extended,
         routes=ROUTES,
+        upkeep=Upkeep(check_value, check, repair),
         version="0.1",
     ),
 )
