@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.datatypes.labelarray.conftest import Labels, MakeLabels, sparse
+
+from dvid.cli.verify import check_content, check_instance
+from dvid.database import Database
+from dvid.versions.verify import verify
 
 SHAPE = (16, 32, 32)
 BLOCK = 16
@@ -102,10 +108,8 @@ def check(labels: Labels, model: np.ndarray, node: str) -> None:
     assert listed == there
 
 
-@settings(max_examples=25)
-@given(st.lists(steps, min_size=1, max_size=12))
-def test_labels_are_what_was_written_merged_and_split(make_labels: MakeLabels, some: list[Step]) -> None:
-    labels = make_labels()
+def run(labels: Labels, some: Iterable[Step]) -> None:
+    """Do it to a labelarray and to an array, at one version after another, and compare all versions."""
     model, node = np.zeros(SHAPE, np.uint64), labels.node
     write(labels, model, Step("write", 1, 2, 3, False), node)
     before: list[tuple[str, np.ndarray]] = []
@@ -118,3 +122,26 @@ def test_labels_are_what_was_written_merged_and_split(make_labels: MakeLabels, s
             do(labels, model, step, node)
     for version, expected in [*before, (node, model)]:
         check(labels, expected, version)
+
+
+@settings(max_examples=25)
+@given(st.lists(steps, min_size=1, max_size=12))
+def test_labels_are_what_was_written_merged_and_split(make_labels: MakeLabels, some: list[Step]) -> None:
+    run(make_labels(), some)
+
+
+def test_voxels_index_mapping_and_sizes_agree_whatever_was_done(make_labels: MakeLabels, database: Database) -> None:
+    chance = random.Random(5)
+    kinds = ["write", "merge", "merge", "split", "coarse", "version"]
+    some = [
+        Step(
+            chance.choice(kinds),
+            chance.randint(1, 9),
+            chance.randint(1, 9),
+            chance.randint(0, 99),
+            chance.random() < 0.5,
+        )
+        for _ in range(60)
+    ]
+    run(make_labels(MaxDownresLevel="1"), some)
+    assert list(verify(database.store, check_content, check_instance=check_instance)) == []
