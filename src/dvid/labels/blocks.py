@@ -13,9 +13,10 @@ from dvid.errors import CorruptValue, DvidError
 from dvid.geometry import Box, Zyx
 from dvid.kernels.buffers import addresses
 from dvid.kernels.labelblocks import decode_blocks
+from dvid.labels import memory
 from dvid.labels.mapping import bodies_of, is_identity
 from dvid.labels.tables import BLOCKS, Labels, block_key
-from dvid.versions.envelope import Format
+from dvid.versions.envelope import HEADER_BYTES, Format, Value, unseal
 from dvid.versions.view import View
 
 _NO_LABELS = np.empty(0, np.uint64)
@@ -33,10 +34,7 @@ def stored_blocks(view: View, scale: int, places: Iterable[Zyx]) -> list[memoryv
     At lower resolutions these may be out of date: see `dvid.labels.scales`.
     """
     found = view.get_many(BLOCKS, [block_key(scale, place) for place in places])
-    for value in found:
-        if value is not None and value.format != Format.GZIP:
-            raise CorruptValue(f"a block of labels is stored in the format {value.format}, not gzipped")
-    return [None if value is None else value.payload for value in found]
+    return [None if value is None else _gzipped(value) for value in found]
 
 
 def expanded(view: View, stored: memoryview | bytes) -> Block:
@@ -49,6 +47,35 @@ def expanded(view: View, stored: memoryview | bytes) -> Block:
         return trusted(inflate(stored, block_shape(view)))
     except DvidError as error:
         raise CorruptValue(f"a stored block of labels cannot be decompressed: {error}") from error
+
+
+def read_blocks(view: View, scale: int, places: Iterable[Zyx]) -> list[Block | None]:
+    """The blocks at some places without gzip, in their order; None where there is none.
+
+    At lower resolutions these may be out of date: see `dvid.labels.scales`.
+    """
+    return [
+        None if stored is None else _remembered(view, key, stored)
+        for key, stored in zip(*view.stored(BLOCKS, [block_key(scale, place) for place in places]), strict=True)
+    ]
+
+
+def _remembered(view: View, key: bytes, stored: memoryview) -> Block | None:
+    if stored[0] == Format.TOMBSTONE:
+        unseal(key, stored)
+        return None
+    name = key, bytes(stored[:HEADER_BYTES])
+    block = memory.blocks.get(name)
+    if block is None:
+        block = expanded(view, _gzipped(unseal(key, stored)))
+        memory.blocks.put(name, block)
+    return block
+
+
+def _gzipped(value: Value) -> memoryview:
+    if value.format != Format.GZIP:
+        raise CorruptValue(f"a block of labels is stored in the format {value.format}, not gzipped")
+    return value.payload
 
 
 @dataclass(frozen=True, slots=True)

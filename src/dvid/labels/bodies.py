@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue, NotFound
-from dvid.labels.rows import rows_of
-from dvid.labels.tables import BODIES, BODY, MEMBERS, Labels, label_key, label_keys, label_of, labels_of
+from dvid.labels import memory
+from dvid.labels.tables import BODIES, BODY, BODY_ROWS, MEMBERS, Labels, label_key, label_keys, label_of, labels_of
 from dvid.versions import layout
 from dvid.versions.view import Edit, View
 
@@ -29,7 +29,7 @@ def _rows(payloads: list[bytes]) -> Bodies:
 
 def bodies(view: View, labels: Labels) -> Bodies:
     """The rows of some bodies."""
-    rows, _ = rows_of(view, BODIES, labels, BODY.itemsize)
+    rows, _ = memory.rows(view, BODIES, BODY_ROWS, labels, BODY.itemsize)
     found: Bodies = rows.view(BODY)[:, 0]
     return found
 
@@ -99,6 +99,7 @@ def may_have_members(view: View, labels: Labels) -> NDArray[np.bool_]:
 def put_body(edit: Edit, label: int, voxels: int, mutation: int, *, own: bool) -> None:
     """Write the row of a body."""
     edit.put(BODIES, label_key(label), np.array((voxels, mutation, own), BODY).tobytes())
+    memory.changed(edit, BODY_ROWS)
 
 
 def put_bodies(edit: Edit, labels: Labels, rows: Bodies) -> None:
@@ -109,6 +110,7 @@ def put_bodies(edit: Edit, labels: Labels, rows: Bodies) -> None:
             edit.put(BODIES, key, data[at * size : (at + 1) * size])
         else:
             edit.delete(BODIES, key)
+    memory.changed(edit, BODY_ROWS)
 
 
 def last_body(view: View) -> int:

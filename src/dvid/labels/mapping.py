@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue
+from dvid.labels import memory
 from dvid.labels.bodies import bodies
-from dvid.labels.rows import rows_of
 from dvid.labels.tables import MAPPING, MAPPINGS, Labels, label_key, label_keys, labels_of
 from dvid.versions.view import Edit, View
 
@@ -33,7 +33,7 @@ def lookup(view: View, supervoxels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
     told = np.zeros(len(supervoxels), bool)
     if not len(supervoxels) or is_identity(view):
         return supervoxels, told
-    rows, told = rows_of(view, MAPPING, supervoxels, 8)
+    rows, told = memory.rows(view, MAPPING, MAPPINGS, supervoxels, 8)
     return np.where(told, rows.view("<u8")[:, 0], supervoxels), told
 
 
@@ -102,4 +102,4 @@ def unmap(edit: Edit, supervoxels: Labels) -> None:
 
 
 def _changed(edit: Edit) -> None:
-    edit.set_number(MAPPINGS, edit.number(MAPPINGS) + 1)
+    memory.changed(edit, MAPPINGS)

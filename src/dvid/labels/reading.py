@@ -19,7 +19,7 @@ from dvid.versions.view import View
 
 VOXEL_BYTES = 8
 _BLOCKS_AT_ONCE = 64
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 19  # larger ones come from the kernel and go back to it, page by page: four times as slow
 _SUB = 8  # planes of a sub-block: whole ones are decoded fastest
 
 
@@ -73,11 +73,11 @@ def stream_labels(view: View, box: Box, scale: int = 0, *, supervoxels: bool = F
 def _planes(slab: Box) -> Iterator[Box]:
     """A box cut between sub-blocks, or between planes where that leaves large pieces."""
     (z0, y0, x0), (z1, y1, x1) = slab.start_zyx, slab.stop_zyx
-    step = _SUB if (y1 - y0) * (x1 - x0) * VOXEL_BYTES * _SUB <= 4 * _PIECE_BYTES else 1
+    step = _SUB if (y1 - y0) * (x1 - x0) * VOXEL_BYTES * _SUB <= _PIECE_BYTES else 1
     z = z0
     while z < z1:
         after = min(z1, (z // step + 1) * step)
-        yield from Box((z, y0, x0), (after, y1, x1)).parts(4 * _PIECE_BYTES // VOXEL_BYTES)
+        yield from Box((z, y0, x0), (after, y1, x1)).parts(_PIECE_BYTES // VOXEL_BYTES)
         z = after
 
 

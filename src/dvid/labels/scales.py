@@ -12,7 +12,7 @@ from itertools import product
 
 from dvid.codecs.labelblocks import Block, deflate, downres, trusted
 from dvid.geometry import Zyx
-from dvid.labels.blocks import OpenBlocks, block_shape, expanded, stored_blocks
+from dvid.labels.blocks import OpenBlocks, block_shape, read_blocks, stored_blocks
 from dvid.labels.tables import BLOCKS, block_key
 from dvid.versions import layout, work
 from dvid.versions.envelope import Format
@@ -58,12 +58,11 @@ class Scales:
     def read(self, scale: int, places: Sequence[Zyx]) -> list[Block | None]:
         """Blocks, decompressed; None where there is nothing."""
         view = self._view
-        stale = [bool(self._versions) and self.is_asked(scale, place) for place in places]
-        stored = stored_blocks(view, scale, places)
-        return [
-            self.made(scale, place) if old else None if block is None else expanded(view, block)
-            for place, old, block in zip(places, stale, stored, strict=True)
-        ]
+        found = read_blocks(view, scale, places)
+        for at, place in enumerate(places if self._versions else ()):
+            if self.is_asked(scale, place):
+                found[at] = self.made(scale, place)
+        return found
 
     def compressed(self, scale: int, places: Sequence[Zyx]) -> list[memoryview | bytes | None]:
         """Blocks as they are stored."""

@@ -40,6 +40,9 @@ REMOVED: Final = b"\x17"
 MAPPINGS: Final = "mappings"
 """Number of the instance (see `View.number`) that changes with every change of MAPPING; 0 as long as that is empty."""
 
+BODY_ROWS: Final = "bodies"
+"""The same for BODIES."""
+
 REGION: Final = 8
 """Blocks of a region along each axis: 512 in all, so that most supervoxels have one row in INDEX."""
 

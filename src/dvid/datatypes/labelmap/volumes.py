@@ -31,7 +31,7 @@ from dvid.versions.view import View
 MAX_WHOLE_BYTES = 1 << 29
 """Images and volumes that are compressed as one are made whole in memory: this is the most voxel bytes one may have."""
 
-_WHOLE_BYTES = 4 << 20
+_WHOLE_BYTES = 3 << 20
 _MAX_POINTS = 1 << 20
 _points = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
 
