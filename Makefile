@@ -8,6 +8,10 @@ BIN := $(VENV)/bin
 DATA ?=
 PORT ?= 8000
 ARGS ?=
+# A real volume with a segmentation, which `make demo` shows where it lies beside the checkout and DATA names no other.
+REAL := $(wildcard ../shared/data/vnc/vnc.h5)
+PARTS := $(if $(REAL),--source "$(REAL)" --dataset raw --labels "$(REAL)" --labels-dataset supervoxels \
+  --mapping "$(REAL)" --mapping-dataset mapping)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test lint bench docs venv clean
@@ -16,8 +20,8 @@ help: ## Show this list
 	@echo "make WHAT, where WHAT is one of"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
-demo: $(VENV)/.installed ## Serve a volume in two versions and say where to look (DATA=path of yours, PORT=8000, ARGS=--no-wait)
-	@$(BIN)/dvid demo --port $(PORT) $(if $(DATA),--source "$(DATA)") $(ARGS)
+demo: $(VENV)/.installed ## Serve a volume and its segmentation in two versions, say where to look (DATA=path of yours, PORT=8000, ARGS=--no-wait)
+	@$(BIN)/dvid demo --port $(PORT) $(if $(DATA),--source "$(DATA)",$(PARTS)) $(ARGS)
 
 serve: $(VENV)/.installed ## Run a server (DATA=folder of the store, PORT=8000, ARGS=other options)
 	@$(BIN)/dvid serve --http 127.0.0.1:$(PORT) $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -40,7 +39,7 @@ def eventually(check):
 def test_the_demo_makes_two_versions_and_names_them(plain):
     text, _ = plain.both("demo", "--no-wait", "--port", 0, "--size", 64)
     first, second = versions(text)
-    assert f"repo={first}&name=grayscale" in text
+    assert f"repo={first}&name=grayscale&labels=segmentation" in text
     original = np.load(plain.folder / "demo-data" / "sample-64.npy")
     with library.open(str(plain.folder / "demo-data" / "store"), read_only=True) as store:
         repo = store["demo"]
@@ -54,13 +53,31 @@ def test_the_demo_makes_two_versions_and_names_them(plain):
     assert len(changed) > 1000
     # The lines of Python that it tells to try.
     lines = re.findall(r"^  (import dvid|node.*)$", text, re.MULTILINE)
-    assert len(lines) == 3
+    assert len(lines) == 4
     told = text[text.index("import dvid") :].splitlines()
     names = {}
     program = "\n".join(line.strip() for line in told[:2]).replace("'demo-data/", f"'{plain.folder}/demo-data/")
     exec(program, names)
     assert eval(told[2].strip(), names).shape == (64, 64)
+    assert eval(told[3].strip(), names) > 0
     names["node"]._database.close()
+
+
+def test_the_second_version_has_two_bodies_merged(plain):
+    first, second = versions(plain("demo", "--no-wait", "--port", 0, "--size", 128))
+    drawn = np.load(plain.folder / "demo-data" / "neurites-128.npy")
+    pieces = np.loadtxt(plain.folder / "demo-data" / "neurites-128.csv", np.uint64, delimiter=",", skiprows=1)
+    assert len(pieces) > len(np.unique(pieces[:, 1]))
+    with library.open(str(plain.folder / "demo-data" / "store"), read_only=True) as store:
+        before, after = (store["demo"][uuid]["segmentation"] for uuid in (first, second))
+        assert np.array_equal(before.supervoxels[:], drawn)
+        neurites = dict(pieces.tolist())
+        assert {label: neurites[label] for label in pieces[:, 0].tolist()} == dict(
+            zip(pieces[:, 0].tolist(), before.bodies_of(pieces[:, 0]).tolist(), strict=True)
+        )
+        (gone,) = set(before.bodies()[0].tolist()) - set(after.bodies()[0].tolist())
+        (grown,) = set(after[:][before[:] == gone].tolist())
+        assert after.members(grown).tolist() == sorted([*before.members(gone), *before.members(grown)])
 
 
 def test_another_run_shows_the_same_versions(plain):
@@ -124,13 +141,15 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(on_server):
 
 
 @pytest.mark.slow
-def test_the_real_volume_is_shown(plain):
-    path = Path(__file__).parents[3] / "shared" / "data" / "vnc" / "vnc.h5"
-    if not path.exists():
-        pytest.skip("the real volume ../shared/data/vnc/vnc.h5 is not beside the checkout")
-    first, second = versions(plain("demo", "--no-wait", "--port", 0, "--source", path, "--dataset", "raw"))
-    with library.open(str(plain.folder / "demo-data" / "store"), read_only=True) as store, h5py.File(path) as file:
-        before = store[first][first]["grayscale"][0:20, 0:1024, 0:1024]
-        after = store[first][second]["grayscale"][0:20, 0:1024, 0:1024]
+def test_the_real_volume_is_shown(plain, vnc_path):
+    words = ("--source", vnc_path, "--dataset", "raw", "--labels", vnc_path, "--labels-dataset", "supervoxels")
+    words += ("--mapping", vnc_path, "--mapping-dataset", "mapping")
+    first, second = versions(plain("demo", "--no-wait", "--port", 0, *words))
+    with library.open(str(plain.folder / "demo-data" / "store"), read_only=True) as store, h5py.File(vnc_path) as file:
+        one, other = store[first][first], store[first][second]
+        before, after = (node["grayscale"][0:20, 0:1024, 0:1024] for node in (one, other))
         assert np.array_equal(before, file["raw"])
+        assert np.array_equal(one["segmentation"].supervoxels[:], file["supervoxels"])
+        assert len(one["segmentation"].bodies()[0]) == 2012
+        assert len(other["segmentation"].bodies()[0]) == 2011
     assert (before != after).any()

@@ -8,6 +8,7 @@ import pytest
 
 from dvid.errors import BadRequest, Conflict, TooLarge
 from dvid.interop import open_source
+from dvid.interop.mappings import read_mapping
 from dvid.interop.sample import generate_em, generate_segmentation, iter_slabs, write_sample
 
 SHAPE = (70, 90, 110)
@@ -114,3 +115,17 @@ def test_what_cannot_be_drawn_is_refused_before_a_file_is_made(tmp_path, shape, 
     with pytest.raises(error, match=message):
         write_sample(str(tmp_path / "v.h5"), shape, seed)
     assert os.listdir(tmp_path) == []
+
+
+def test_supervoxels_are_pieces_of_neurites_and_the_mapping_tells_of_which(tmp_path):
+    paths = {"segmentation_path": str(tmp_path / "pieces.npy"), "mapping_path": str(tmp_path / "pieces.csv")}
+    write_sample(str(tmp_path / "v.npy"), (80, 40, 48), 5, **paths)
+    pieces, neurites = np.load(tmp_path / "pieces.npy"), generate_segmentation((80, 40, 48), 5)
+    supervoxels, bodies = read_mapping(str(tmp_path / "pieces.csv"))
+    table = dict(zip(supervoxels.tolist(), bodies.tolist(), strict=True))
+    assert {piece: table[piece] for piece in np.unique(pieces[pieces != 0]).tolist()} == table
+    pairs = np.unique(np.stack((pieces.ravel(), neurites.ravel()), 1), axis=0)
+    assert all(table.get(piece, 0) == neurite for piece, neurite in pairs.tolist())
+    assert not set(pieces[:64].ravel().tolist()) & set(pieces[64:].ravel().tolist()) - {0}
+    with pytest.raises(Conflict):
+        write_sample(str(tmp_path / "w.npy"), (8, 8, 8), 5, mapping_path=paths["mapping_path"])

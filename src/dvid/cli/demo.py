@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -20,11 +21,17 @@ import typer
 from dvid.cli.complaints import BAD_USE
 
 if TYPE_CHECKING:
-    from dvid.cli.target import OpenVolume, Target
+    from dvid.cli.target import OpenLabels, OpenVolume, Target
 
 NAME = "grayscale"
+LABELS = "segmentation"
 READY = "demo: a ball is inverted"
-"""The note of the second version: it is written when all else is done, so a demo that was interrupted is made anew."""
+"""How the note of the second version begins: it is written when all else is done, so a demo that was interrupted is made
+anew."""
+AND_MERGED = ", two bodies are merged"
+
+NEAR = 12
+"""Bodies so many voxels apart are neighbours: between them may be a membrane."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -43,38 +50,65 @@ def demo(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which dataset of a file that holds several.")
     ] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", metavar="PATH", help="A segmentation of it: a volume of supervoxels.")
+    ] = None,
+    labels_dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which dataset has the segmentation.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Which body each supervoxel belongs to: CSV, .npy or HDF5.")
+    ] = None,
+    mapping_dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Which dataset has the mapping.")] = None,
     size: Annotated[int, typer.Option(min=32, max=4096, metavar="N", help="Edge of the made-up volume.")] = 256,
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="Where to listen; 0 takes a free one.")
     ] = 8000,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Stop the server again and end.")] = False,
 ) -> None:
-    """Serve a volume in two versions and say where to look at them; until Ctrl-C.
+    """Serve a volume and its segmentation in two versions and say where to look at them; until Ctrl-C.
 
-    Without --source the volume is a made-up piece of brain, as 'dvid sample' writes it.
+    Without --source these are a made-up piece of brain and its neurites, as 'dvid sample' writes them.
     What you change stays: another run serves the same store again, and loads only what it does not hold yet.
     """
     from dvid.cli.output import say
     from dvid.cli.remote import ServerTarget
 
+    if source is None and (labels is not None or mapping is not None):
+        raise typer.BadParameter("--labels and --mapping go with --source: the made-up volume has its own")
+    if labels is None and mapping is not None:
+        raise typer.BadParameter("--mapping goes with --labels")
     os.makedirs(folder, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGHUP):  # the latter when the terminal is closed
         signal.signal(number, _stop)
     try:
         with _server(os.path.join(folder, "store"), os.path.join(folder, "server.log"), port) as url:
             target = ServerTarget(url)
-            path = source if source is not None else _sample(folder, size)
-            first, second = _two_versions(target, path, dataset)
-            print(
-                _what_to_see(url, target.volume(second, NAME), first, second, os.path.join(folder, "store")), flush=True
+            parts = (
+                _Parts(source, dataset, labels, labels_dataset, mapping, mapping_dataset)
+                if source is not None
+                else _sample(folder, size)
             )
+            first, second = _two_versions(target, parts)
+            store = os.path.join(folder, "store")
+            print(_what_to_see(url, target, first, second, store, parts.labels is not None), flush=True)
             if not no_wait:
                 say("The server runs until you press Ctrl-C.")
                 while True:
                     time.sleep(3600)
     except KeyboardInterrupt:
-        again = shlex.join(["dvid", "demo", *(["--source", source] if source is not None else [])])
-        say(f"stopped. '{again}' serves it again from {folder}; to begin anew, remove that folder first")
+        given = {
+            "--source": source,
+            "--dataset": dataset,
+            "--labels": labels,
+            "--labels-dataset": labels_dataset,
+            "--mapping": mapping,
+            "--mapping-dataset": mapping_dataset,
+        }
+        words = [word for option, value in given.items() if value is not None for word in (option, value)]
+        say(
+            f"stopped. '{shlex.join(['dvid', 'demo', *words])}' serves it again from {folder}; to begin anew, remove that folder first"
+        )
 
 
 @contextmanager
@@ -139,42 +173,93 @@ def _failed(message: str) -> typer.Exit:
     return typer.Exit(BAD_USE)
 
 
-def _sample(folder: str, size: int) -> str:
-    """The made-up volume; drawn once."""
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The files that a demo is made of."""
+
+    image: str
+    image_dataset: str | None = None
+    labels: str | None = None
+    labels_dataset: str | None = None
+    mapping: str | None = None
+    mapping_dataset: str | None = None
+
+
+def _sample(folder: str, size: int) -> _Parts:
+    """The made-up volume with its segmentation; drawn once."""
     from dvid.cli.sample import sample
 
-    path = os.path.join(folder, f"sample-{size}.npy")
-    if not os.path.exists(path) or os.path.exists(f"{path}.progress"):
-        for left_over in (path, f"{path}.progress"):
+    image, labels, mapping = (
+        os.path.join(folder, name) for name in (f"sample-{size}.npy", f"neurites-{size}.npy", f"neurites-{size}.csv")
+    )
+    all_there = all(os.path.exists(path) for path in (image, labels, mapping))
+    if not all_there or any(os.path.exists(f"{path}.progress") for path in (image, labels)):
+        for left_over in (image, f"{image}.progress", labels, f"{labels}.progress", mapping):
             if os.path.exists(left_over):
                 os.unlink(left_over)
-        sample(path, size=str(size))
-    return path
+        sample(image, size=str(size), segmentation=labels, mapping=mapping)
+    return _Parts(image, None, labels, None, mapping)
 
 
-def _two_versions(target: Target, path: str, dataset: str | None) -> tuple[str, str]:
-    """The UUIDs of the volume as it is in the file, and of the version with the change; made where they are not there."""
-    from dvid.cli.importing import new_volume
+def _two_versions(target: Target, parts: _Parts) -> tuple[str, str]:
+    """The UUIDs of the volume as it is in the files, and of the version with the changes; made where they are not there."""
+    from contextlib import nullcontext
+
+    from dvid.cli.importing import agglomerate, new_volume
     from dvid.cli.output import say
     from dvid.interop import open_source
+    from dvid.interop.mappings import read_mapping
 
-    with open_source(path, dataset) as source:
-        description = f"{source.name}, {source.fingerprint()[:16]}"
+    segmented = nullcontext() if parts.labels is None else open_source(parts.labels, parts.labels_dataset)
+    with open_source(parts.image, parts.image_dataset) as image, segmented as labels:
+        description = f"{image.name}, {image.fingerprint()[:16]}"
+        if labels is not None:
+            description += f"; {labels.name}, {labels.fingerprint()[:16]}"
         for root, repo in target.repos().items():
             if repo and repo["Description"] == description:
-                ready = [uuid for uuid, node in repo["DAG"]["Nodes"].items() if node["Note"] == READY]
+                ready = [uuid for uuid, node in repo["DAG"]["Nodes"].items() if node["Note"].startswith(READY)]
                 if ready:
-                    say(f"the store holds {path} already")
+                    say(f"the store holds {parts.image} already")
                     return root, ready[0]
                 target.delete_repo(root, "")
         first = target.make_repo("demo", description, "")
-        new_volume(target, first, NAME, source)
+        new_volume(target, first, NAME, image)
+        if labels is not None:
+            if labels.voxel_size_zyx is None:
+                labels.voxel_size_zyx, labels.units = image.voxel_size_zyx, image.units
+            new_volume(target, first, LABELS, labels, "labelmap")
+    if parts.mapping is not None:
+        agglomerate(target.labels(first, LABELS), *read_mapping(parts.mapping, parts.mapping_dataset))
     target.commit(first, "the volume as it is in the file")
     second = target.new_version(first, "")
     _invert_ball(target.volume(second, NAME))
-    target.commit(second, READY)
+    merged = parts.labels is not None and _merge_neighbours(target.labels(second, LABELS))
+    target.commit(second, READY + (AND_MERGED if merged else ""))
     target.new_version(second, "yours to change")
     return first, second
+
+
+def _merge_neighbours(labels: OpenLabels) -> bool:
+    """Merge two large bodies that lie side by side in the middle slice; False where there are none."""
+    import numpy as np
+
+    from dvid.geometry import Box
+
+    extents = labels.info.extents
+    if extents is None:
+        raise AssertionError("the demo's segmentation is empty")
+    depth, height, width = extents.shape_zyx
+    z, y, x = extents.start_zyx
+    shown = labels.read(Box.at((z + depth // 2, y, x), (1, min(height, 1024), min(width, 1024))))[0]
+    bodies, places, areas = np.unique(shown, return_inverse=True, return_counts=True)
+    places = places.reshape(shown.shape)
+    pairs = np.stack((places[:, :-NEAR].ravel(), places[:, NEAR:].ravel()), 1)
+    pairs = np.unique(pairs[(pairs[:, 0] != pairs[:, 1]) & (bodies[pairs] != 0).all(1)], axis=0)
+    if not len(pairs):
+        return False
+    one, other = pairs[areas[pairs].min(1).argmax()]
+    labels.merge(int(bodies[one]), [int(bodies[other])])
+    return True
 
 
 def _invert_ball(volume: OpenVolume) -> None:
@@ -197,7 +282,8 @@ def _invert_ball(volume: OpenVolume) -> None:
     volume.write(box, voxels)
 
 
-def _what_to_see(url: str, volume: OpenVolume, first: str, second: str, store: str) -> str:
+def _what_to_see(url: str, target: Target, first: str, second: str, store: str, labels: bool) -> str:
+    volume = target.volume(second, NAME)
     extents = volume.info.extents
     if extents is None:
         raise AssertionError("the demo's volume is empty")
@@ -206,14 +292,24 @@ def _what_to_see(url: str, volume: OpenVolume, first: str, second: str, store: s
     width, height = min(width, 1024), min(height, 1024)
     form = "jpg" if volume.info.dtype.itemsize == 1 else "png"
     picture = f"{NAME}/raw/xy/{width}_{height}/{x}_{y}_{z}/{form}"
-    return f"""
-Both versions side by side:
-  {url}/?repo={first}&name={NAME}&nodes={first},{second}
-
+    pictures = f"""
 A slice of the first version, and of the second:
   {url}/api/node/{first}/{picture}
   {url}/api/node/{second}/{picture}
-
+"""
+    if labels:
+        coloured = f"{LABELS}/pseudocolor/xy/{width}_{height}/{x}_{y}_{z}/png"
+        pictures += f"""
+Their bodies, each in a colour:
+  {url}/api/node/{first}/{coloured}
+  {url}/api/node/{second}/{coloured}
+"""
+    over = f"&labels={LABELS}" if labels else ""
+    body = f'\n  node["{LABELS}"].body_at({z}, {y + height // 2}, {x + width // 2})' if labels else ""
+    return f"""
+Both versions side by side:
+  {url}/?repo={first}&name={NAME}{over}&nodes={first},{second}
+{pictures}
 In Python ({os.path.relpath(sys.executable)}), over HTTP:
   from dvidclient.volume_client import VolumeClient
   volume = VolumeClient("{url}", "{second}", "{NAME}")
@@ -222,5 +318,5 @@ In Python ({os.path.relpath(sys.executable)}), over HTTP:
 or straight from the store, while the server runs:
   import dvid
   node = dvid.open({store!r})["{first[:8]}"]["{second[:8]}"]
-  node["{NAME}"][{z}, {y}:{y + min(height, 64)}, {x}:{x + min(width, 64)}]
+  node["{NAME}"][{z}, {y}:{y + min(height, 64)}, {x}:{x + min(width, 64)}]{body}
 """

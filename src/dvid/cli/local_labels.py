@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from dvid.cli.target import VolumeInfo
@@ -51,6 +51,10 @@ class StoreLabels:
         """The extents are right already; lower resolutions are made, where no server may be there to do it."""
         while self._database.work_off(_WORK_AT_ONCE):
             pass
+
+    def merge(self, target: int, others: Sequence[int]) -> None:
+        """Merge bodies into another."""
+        self._segmentation.merge(target, others)
 
     def plan(self, supervoxels: Labels, bodies: Labels) -> Regrouping:
         """What has to be done that each supervoxel belongs to the body beside it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -111,6 +111,10 @@ class ServerLabels:
 
     # ---- bodies -------------------------------------------------------------------------------
 
+    def merge(self, target: int, others: Sequence[int]) -> None:
+        """Merge bodies into another."""
+        self._ask("POST", "merge", [target, *others])
+
     def plan(self, supervoxels: Labels, bodies: Labels) -> Regrouping:
         """What has to be done that each supervoxel belongs to the body beside it."""
         return agglomeration.plan(
@@ -128,7 +132,7 @@ class ServerLabels:
     def regroup(self, todo: Regrouping, part: slice) -> None:
         """Do a part of it: a request for each merge, several at a time."""
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
-            for _ in pool.map(lambda group: self._ask("POST", "merge", [group[0], *group[1]]), todo.groups(part)):
+            for _ in pool.map(lambda group: self.merge(*group), todo.groups(part)):
                 pass
         pairs = todo.renumbered(part)
         if pairs:

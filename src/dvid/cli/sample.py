@@ -18,6 +18,12 @@ def sample(
     segmentation: Annotated[
         str | None, typer.Option(metavar="PATH", help="Write the neurites' labels there too (uint64).")
     ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Cut the neurites into supervoxels, and write to this CSV file what they belong to."
+        ),
+    ] = None,
 ) -> None:
     """Write a made-up electron-microscopy volume: neurites, membranes, organelles, texture.
 
@@ -27,6 +33,8 @@ def sample(
     from dvid.interop.sample import write_sample
 
     x, y, z = three_positive(size, "--size")
+    if mapping is not None and segmentation is None:
+        raise typer.BadParameter("--mapping goes with --segmentation: it tells what its supervoxels belong to")
     drawn = 0
     with progress_bar("drawing", z, unit="planes") as advance:
 
@@ -35,5 +43,5 @@ def sample(
             advance(planes - drawn)
             drawn = planes
 
-        write_sample(path, (z, y, x), seed, segmentation_path=segmentation, progress=progress)
+        write_sample(path, (z, y, x), seed, segmentation_path=segmentation, mapping_path=mapping, progress=progress)
     say(f"wrote {x} x {y} x {z} voxels (x, y, z) to {path}")

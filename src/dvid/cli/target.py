@@ -7,7 +7,7 @@ http://127.0.0.1:8000. Both do the same, and describe themselves in the document
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -138,6 +138,10 @@ class OpenLabels(OpenVolume, Protocol):
 
     def wrote(self, box: Box) -> None:
         """Take note that a box was written, in several parts: extents do not reach further than they must."""
+        ...
+
+    def merge(self, target: int, others: Sequence[int]) -> None:
+        """Merge bodies into another."""
         ...
 
     def plan(self, supervoxels: Labels, bodies: Labels) -> Regrouping:

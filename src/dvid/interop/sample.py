@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dvid.errors import BadRequest, TooLarge
 from dvid.interop.resolution import NANOMETERS
 from dvid.interop.sinks import create_sink
-from dvid.interop.volumes import ShapeZYX, SizeZYX, VolumeSink
+from dvid.interop.volumes import ShapeZYX, SizeZYX, VolumeSink, refuse_existing
 
 SLAB_DEPTH = 16
 CHUNK_ZYX = (SLAB_DEPTH, 128, 128)
@@ -26,6 +26,10 @@ VOXEL_SIZE_ZYX = (8.0, 8.0, 8.0)
 """In nanometres: what the drawn membranes and organelles would measure."""
 
 MAX_VOXELS = 1 << 36
+
+PIECE_DEPTH = 64
+PIECE = 10_000_000
+"""A supervoxel is what 64 planes hold of a neurite: the first 64, of neurite 17, hold supervoxel 17, the next 10000017."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ def write_sample(
     seed: int = 0,
     *,
     segmentation_path: str | None = None,
+    mapping_path: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Writes a sample to a file or folder; the format is told by its extension, as `create_sink` does.
@@ -95,6 +100,8 @@ def write_sample(
         shape_zyx: Size in voxels.
         seed: Of the sample.
         segmentation_path: Of its segmentation, uint64, where one is wanted.
+        mapping_path: Of a CSV file, where the segmentation is to be of supervoxels, pieces of neurites: its rows are a
+            supervoxel and its neurite.
         progress: Called with the number of planes written so far.
 
     Raises:
@@ -106,17 +113,38 @@ def write_sample(
     try:
         labels = _create(segmentation_path, shape, np.dtype(np.uint64)) if segmentation_path is not None else None
         try:
+            pieces: dict[int, set[int]] | None = None if mapping_path is None else {}
             for slab in iter_slabs(shape, seed, SLAB_DEPTH):
                 image.write((slab.start_z, 0, 0), slab.image)
                 if labels is not None:
-                    labels.write((slab.start_z, 0, 0), slab.labels)
+                    labels.write((slab.start_z, 0, 0), _supervoxels(slab) if pieces is not None else slab.labels)
+                if pieces is not None:
+                    pieces.setdefault(slab.start_z // PIECE_DEPTH, set()).update(np.unique(slab.labels).tolist())
                 if progress is not None:
                     progress(slab.start_z + len(slab.image))
+            if mapping_path is not None and pieces is not None:
+                _write_mapping(mapping_path, pieces)
         finally:
             if labels is not None:
                 labels.close()
     finally:
         image.close()
+
+
+def _supervoxels(slab: Slab) -> npt.NDArray[np.uint64]:
+    """The supervoxels of a slab, whose planes all belong to one piece."""
+    beyond = np.uint64(slab.start_z // PIECE_DEPTH * PIECE)
+    return np.where(slab.labels == 0, slab.labels, slab.labels + beyond)
+
+
+def _write_mapping(path: str, pieces: dict[int, set[int]]) -> None:
+    try:
+        with open(path, "x") as file:
+            file.write("supervoxel,body\n")
+            for piece, neurites in sorted(pieces.items()):
+                file.writelines(f"{neurite + piece * PIECE},{neurite}\n" for neurite in sorted(neurites - {0}))
+    except FileExistsError:
+        raise refuse_existing(path) from None
 
 
 def _create(path: str, shape: ShapeZYX, dtype: np.dtype[np.uint8] | np.dtype[np.uint64]) -> VolumeSink:
