@@ -1,7 +1,7 @@
 // What the page shows, as its address has it: /?repo=UUID&name=NAME&nodes=U1,U2&plane=xy&z=64
 
-const TEXTS = ["repo", "name", "plane", "show", "key"];
-const NUMBERS = ["x", "y", "z", "zoom", "low", "high"];
+const TEXTS = ["repo", "name", "plane", "show", "key", "labels"];
+const NUMBERS = ["x", "y", "z", "zoom", "low", "high", "opacity"];
 
 export function readAddress() {
   const given = new URLSearchParams(location.search);
@@ -24,6 +24,6 @@ export function writeAddress(state) {
   add("repo", state.repo);
   add("name", state.name);
   add("nodes", state.nodes.join(","));
-  for (const name of ["plane", "x", "y", "z", "zoom", "low", "high", "show", "key"]) add(name, state[name]);
+  for (const name of ["plane", "x", "y", "z", "zoom", "low", "high", "show", "labels", "opacity", "key"]) add(name, state[name]);
   return `${location.pathname}${parts.length ? `?${parts.join("&")}` : ""}`;
 }

@@ -31,6 +31,12 @@ export async function getBuffer(path, signal) {
   return (await request(path, { signal })).arrayBuffer();
 }
 
+/** An answer that is a gzip file, unpacked. */
+export async function getUnpacked(path, signal) {
+  const { body } = await request(path, { signal });
+  return new Response(body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
 /** The first bytes of a long answer, and how many it has in all. */
 export async function getBeginning(path, bytes, signal) {
   try {

@@ -40,6 +40,7 @@ export function listen(canvas, viewer) {
       ArrowUp: () => viewer.move(0, -40), ArrowDown: () => viewer.move(0, 40),
       "+": () => viewer.zoomBy(1.5), "=": () => viewer.zoomBy(1.5), "-": () => viewer.zoomBy(1 / 1.5),
       PageUp: () => viewer.goTo(viewer.slice - 1), PageDown: () => viewer.goTo(viewer.slice + 1),
+      l: () => viewer.overlay.toggle(),
       0: () => { viewer.fit(); viewer.report(); },
     };
     const act = keys[event.key];

@@ -24,7 +24,7 @@ function go(changes) {
   show();
 }
 
-const NO_VIEW = { plane: "", x: null, y: null, z: null, zoom: null, low: null, high: null, show: "", key: "" };
+const NO_VIEW = { plane: "", x: null, y: null, z: null, zoom: null, low: null, high: null, show: "", labels: "", opacity: null, key: "" };
 
 function openRepo(uuid) {
   go({ repo: uuid, name: "", nodes: [], ...NO_VIEW });
@@ -222,7 +222,7 @@ async function showData(section, instance, nodes, kind) {
   try {
     if (kind) {
       const infos = await Promise.all(nodes.map((node) => getJson(nodePath(node.UUID, name, "info"), signal)));
-      const viewer = sliceViewer({ nodes: nodes.map((node, index) => ({ uuid: node.UUID, note: node.Note, info: infos[index] })), name, kind, state, changed: note });
+      const viewer = sliceViewer({ nodes: nodes.map((node, index) => ({ uuid: node.UUID, note: node.Note, info: infos[index] })), name, kind, overlays: kind.labels ? [] : overlays(), state, changed: note });
       place.replaceChildren(viewer);
       section.append(code("This volume in Python", volumeSnippet(uuid, name, infos[0], kind)));
     } else if (instance.Base.TypeName === "keyvalue") {
@@ -239,10 +239,25 @@ async function showData(section, instance, nodes, kind) {
   }
 }
 
+/** The segmentations of the repo, which can be shown over its images. */
+function overlays() {
+  const all = Object.values(shownRepo.repo.DataInstances).map((info) => ({ name: info.Base.Name, kind: voxelKind(info) }));
+  return all.filter(({ kind }) => kind?.bodies).sort((a, b) => a.name.localeCompare(b.name));
+}
+
 function volumeSnippet(uuid, name, info, kind) {
   const low = info.Extended.MinPoint ?? [0, 0, 0];
   const high = info.Extended.MaxPoint ?? [63, 63, 63];
   const stop = low.map((value, axis) => Math.min(value + 64, high[axis] + 1));
+  if (kind.bodies) {
+    const size = stop.map((value, axis) => value - low[axis]);
+    return [
+      "import numpy as np",
+      "from urllib.request import urlopen",
+      `data = urlopen(${quote(`${base()}${nodePath(uuid, name, "raw", "0_1_2", size.join("_"), low.join("_"))}`)}).read()`,
+      `bodies = np.frombuffer(data, "<u8").reshape(${[...size].reverse().join(", ")})  # z, y, x`,
+    ];
+  }
   return [
     "from dvidclient.volume_client import VolumeClient",
     `volume = VolumeClient(${quote(location.host)}, ${quote(uuid)}, ${quote(name)})`,

@@ -3,6 +3,7 @@
 import { choice, copyButton, el, number, shortUuid } from "./dom.js";
 import { nodePath } from "./api.js";
 import { listen } from "./gestures.js";
+import { Overlay } from "./overlay.js";
 import { drawCross, drawScaleBar } from "./marks.js";
 import { AXES, PLANES, TILE, Tiles, countDifferences, differencePicture, extentsOf, picture, usefulRange, valueAt } from "./volume.js";
 
@@ -14,16 +15,16 @@ const COLOURS = { a: "#5cadff", b: "#ff9a5c" };
  * A viewer as an element.
  *
  * nodes: [{uuid, note, info}], one or two, with the instance's info at each. state: what the address says.
- * changed(state, large): told when it shows something else; `large` for what deserves an entry in the history.
+ * overlays: [{name, kind}], segmentations that can be shown over it. changed(state, large): told when it shows something else; `large` for what deserves an entry in the history.
  */
-export function sliceViewer({ nodes, name, kind, state, changed }) {
+export function sliceViewer({ nodes, name, kind, overlays, state, changed }) {
   const extents = extentsOf(nodes.map((node) => node.info));
   if (!extents) return el("p", { class: "hint" }, "Nothing is stored here yet, at this version.");
-  return new Viewer(nodes, name, kind, extents, state, changed).element;
+  return new Viewer(nodes, name, kind, extents, overlays, state, changed).element;
 }
 
 class Viewer {
-  constructor(nodes, name, kind, extents, state, changed) {
+  constructor(nodes, name, kind, extents, overlays, state, changed) {
     Object.assign(this, { nodes, name, kind, extents, changed });
     const size = nodes[0].info.Extended.VoxelSize.map(Number);
     this.aspect = size.map((edge) => edge / Math.min(...size));
@@ -42,6 +43,7 @@ class Viewer {
     this.last = new Map(); // what was drawn last at a place: it stays until what is wanted there has come
     this.given = AXES.map((axis) => state[axis]);
     this.tiles = new Tiles(name, kind, extents, () => this.draw());
+    this.overlay = new Overlay(overlays, extents, state, { redraw: () => this.draw(), report: (large) => this.report(large) });
     this.build();
   }
 
@@ -84,11 +86,12 @@ class Viewer {
           ? choice("Two versions", [["side", "Side by side"], ["difference", "Difference"]], this.mode,
             (mode) => { this.mode = mode; this.arrange(); this.report(true); })
           : null,
-        contrast),
+        contrast, this.overlay.element),
       this.panes,
       el("div", { class: "bar below" }, this.readout, this.status,
         el("span", { class: "links" }, this.png, copyButton(() => location.href, "Copy link"))),
-      el("p", { class: "hint keys-hint" }, "Drag to move, wheel or pinch to zoom, Shift + wheel for the next slice. Keys: arrows, + and −, Page up and Page down."));
+      el("p", { class: "hint keys-hint" }, "Drag to move, wheel or pinch to zoom, Shift + wheel for the next slice. Keys: arrows, + and −, Page up and Page down",
+        this.overlay.element ? ", L for the labels." : "."));
     new ResizeObserver(() => this.resized()).observe(this.panes);
     this.arrange();
   }
@@ -228,7 +231,10 @@ class Viewer {
   drawNow() {
     if (!this.element.isConnected) return;
     const wanted = this.wantedTiles();
-    this.tiles.want(wanted.flatMap((place) => this.nodes.map((node) => ({ ...place, uuid: node.uuid, key: this.tileKey(node, place) }))));
+    const asked = wanted.flatMap((place) => this.nodes.map((node) => ({ ...place, uuid: node.uuid, key: this.tileKey(node, place) })));
+    this.tiles.want(asked);
+    this.overlay.want(this.mode === "difference" ? [] : asked);
+    this.overlay.begin();
     if (this.range === null) {
       const come = wanted.flatMap((place) => this.nodes.map((node) => this.tiles.get(this.tileKey(node, place)))).filter((tile) => tile?.values);
       if (come.length) this.range = usefulRange(come, this.kind);
@@ -240,7 +246,7 @@ class Viewer {
     this.showReadout();
     clearTimeout(this.counting);
     if (this.mode === "difference") this.counting = setTimeout(() => this.showCount(wanted), 120);
-    else this.status.textContent = this.tiles.loading ? "Loading…" : "";
+    else this.status.textContent = this.tiles.loading + this.overlay.loading ? "Loading…" : "";
   }
 
   tileKey(node, { plane, slice, column, row }) {
@@ -285,10 +291,12 @@ class Viewer {
       const drawn = tiles.every((tile) => tile?.values) ? tiles : before.get(spot);
       if (drawn) this.last.set(spot, drawn);
       if (!drawn || (this.range === null && !this.kind.colour && !this.kind.labels)) continue;
-      const image = this.pictureOf(drawn);
-      const [x, y] = [Math.round((drawn[0].left - left) * sx), Math.round((drawn[0].top - top) * sy)];
-      const [right, bottom] = [Math.round((drawn[0].left + drawn[0].width - left) * sx), Math.round((drawn[0].top + drawn[0].height - top) * sy)];
-      context.drawImage(image, x, y, right - x, bottom - y);
+      const rectangle = (tile) => {
+        const [x, y] = [Math.round((tile.left - left) * sx), Math.round((tile.top - top) * sy)];
+        return [x, y, Math.round((tile.left + tile.width - left) * sx) - x, Math.round((tile.top + tile.height - top) * sy) - y];
+      };
+      context.drawImage(this.pictureOf(drawn), ...rectangle(drawn[0]));
+      if (of.length === 1) this.overlay.draw(context, this.tileKey(of[0], place), spot, rectangle);
     }
     if (this.cursor) {
       const middle = [(this.cursor[0] + 0.5 - left) * sx, (this.cursor[1] + 0.5 - top) * sy];
@@ -296,7 +304,7 @@ class Viewer {
     }
     const [u] = this.axes;
     drawScaleBar(context, this.voxelSize[u] / this.scale[0], this.units[u] ?? "", ratio);
-    const message = of.map((node) => this.tiles.errors.get(node.uuid)).find(Boolean);
+    const message = of.map((node) => this.tiles.errors.get(node.uuid) ?? this.overlay.error(node.uuid)).find(Boolean);
     error.hidden = !message;
     if (message) error.textContent = message;
   }
@@ -332,7 +340,7 @@ class Viewer {
     const [left, top, right, bottom] = this.visible();
     const start = [0, 0, 0];
     [start[this.axes[0]], start[this.axes[1]], start[w]] = [left, top, this.slice];
-    this.png.href = nodePath(this.nodes[0].uuid, this.name, "raw", this.plane,
+    this.png.href = nodePath(this.nodes[0].uuid, this.name, this.kind.bodies ? "pseudocolor" : "raw", this.plane,
       `${Math.max(1, right - left)}_${Math.max(1, bottom - top)}`, start.join("_"), "png");
   }
 
@@ -350,9 +358,11 @@ class Viewer {
       const tile = inside ? this.tiles.get(this.tileKey(node, place)) : null;
       const value = tile?.values ? valueAt(tile, this.kind, at[u], at[v]) : null;
       const text = value === null ? "–" : Array.isArray(value) ? value.join(", ") : String(value);
-      return [el("b", { class: `badge ${"ab"[index]}` }, "AB"[index]), el("span", { class: "reading" }, text)];
+      const body = inside ? this.overlay.at(this.tileKey(node, place), at[u], at[v]) : null;
+      return [el("b", { class: `badge ${"ab"[index]}` }, "AB"[index]), el("span", { class: "reading" }, text),
+        body === null ? null : el("span", { class: "body" }, `body ${body}`)];
     });
-    this.readout.replaceChildren(el("span", { class: "place" }, AXES.map((axis, which) => `${axis} ${at[which]}`).join("  ")), ...values.flat());
+    this.readout.replaceChildren(el("span", { class: "place" }, AXES.map((axis, which) => `${axis} ${at[which]}`).join("  ")), ...values.flat().filter(Boolean));
   }
 
   showCount(wanted) {
@@ -369,7 +379,7 @@ class Viewer {
 
   report(large = false) {
     const [u, v] = this.axes;
-    const state = { plane: this.plane, show: this.mode === "difference" ? "difference" : "", zoom: Number(this.zoom.toPrecision(4)) };
+    const state = { ...this.overlay.state, plane: this.plane, show: this.mode === "difference" ? "difference" : "", zoom: Number(this.zoom.toPrecision(4)) };
     AXES.forEach((axis, which) => { state[axis] = which === u || which === v ? Math.floor(this.at[which]) : this.slice; });
     const isDefault = this.kind.range && this.range && this.kind.range.every((value, which) => value === this.range[which]);
     [state.low, state.high] = this.range && !isDefault ? this.range.map((value) => Number(value.toPrecision(6))) : [null, null];

@@ -1,6 +1,6 @@
 // The voxels of an image instance: what kind they are, square tiles of slices, and how they become pixels.
 
-import { getBuffer, nodePath } from "./api.js";
+import { getBuffer, getUnpacked, nodePath } from "./api.js";
 
 export const TILE = 512; // voxels along the edge of a tile
 const MOST_KEPT = 192 << 20; // bytes of tiles
@@ -19,11 +19,12 @@ const ARRAYS = {
 export function voxelKind(info) {
   const values = info.Extended?.Values;
   const array = ARRAYS[values?.[0]?.DataType];
-  if (!array || !/blk$/.test(info.Base.TypeName) || !values.every((one) => one.DataType === values[0].DataType)) return null;
+  const bodies = info.Base.TypeName === "labelmap";
+  if (!array || !(bodies || /blk$/.test(info.Base.TypeName)) || !values.every((one) => one.DataType === values[0].DataType)) return null;
   const channels = values.length;
   const name = values[0].DataType;
   return {
-    name, array, channels,
+    name, array, channels, bodies,
     bytes: array.BYTES_PER_ELEMENT * channels,
     colour: name === "uint8" && (channels === 3 || channels === 4),
     labels: channels === 1 && (name === "uint64" || name === "int64"),
@@ -102,7 +103,8 @@ export class Tiles {
     const box = tileBox(plane, slice, column, row, this.extents);
     try {
       const path = nodePath(uuid, this.name, "raw", "0_1_2", box.size.join("_"), box.start.join("_"));
-      const values = new this.kind.array(await getBuffer(path, abort.signal));
+      const answer = this.kind.bodies ? getUnpacked(`${path}?compression=gzip`, abort.signal) : getBuffer(path, abort.signal);
+      const values = new this.kind.array(await answer);
       this.keep(key, { ...box, values });
       this.errors.delete(uuid);
     } catch (error) {
@@ -146,6 +148,13 @@ export function picture(tile, kind, [low, high]) {
   if (kind.colour) paintColours(image.data, tile.values, kind.channels);
   else if (kind.labels) paintLabels(pixels, tile.values);
   else paintGray(pixels, tile.values, kind.channels, low, high);
+  return onCanvas(image);
+}
+
+/** A picture of a tile of labels, clear where there is none. */
+export function coloured(tile) {
+  const image = new ImageData(tile.width, tile.height);
+  paintLabels(new Uint32Array(image.data.buffer), tile.values, 0);
   return onCanvas(image);
 }
 
@@ -226,13 +235,13 @@ function paintColours(bytes, values, channels) {
   }
 }
 
-function paintLabels(pixels, values) {
+function paintLabels(pixels, values, none = 0xff000000) {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2); // a label as two 32-bit halves
   for (let at = 0; at < pixels.length; at++) {
     const low = words[2 * at];
     const high = words[2 * at + 1];
     if (!low && !high) {
-      pixels[at] = 0xff000000;
+      pixels[at] = none;
       continue;
     }
     let mixed = Math.imul(low ^ Math.imul(high, 0x85ebca6b), 0x9e3779b1);
