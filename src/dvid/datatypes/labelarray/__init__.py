@@ -5,6 +5,7 @@ from dvid.datatypes.descriptions import DESCRIPTION_ROUTES
 from dvid.datatypes.labelarray import labels, shared
 from dvid.datatypes.labelarray.settings import ROUTES as SETTINGS_ROUTES
 from dvid.datatypes.labelarray.settings import SETTINGS, configure, extended
+from dvid.datatypes.labelarray.volume import LabelVolume
 from dvid.datatypes.voxels import extents_beside
 from dvid.labels import scales
 from dvid.labels.contents import check_value
@@ -20,6 +21,7 @@ DATATYPES = (
         extended=extended,
         beside=extents_beside,
         routes=(*shared.ROUTES, *labels.ROUTES, *SETTINGS_ROUTES, *DESCRIPTION_ROUTES),
+        handle=LabelVolume,
         work=Work(scales.compute, scales.store),
         upkeep=Upkeep(check_value, check, repair),
         compression="gzip",

@@ -25,6 +25,7 @@ from dvid.labels.grouping import Cleaved
 from dvid.labels.logged import latest
 from dvid.labels.mapping import verified_bodies_of
 from dvid.labels.numbering import largest_label, new_labels
+from dvid.labels.painting import as_supervoxels
 from dvid.labels.reading import labels_at, read_labels
 from dvid.labels.sizes import body_sizes, supervoxel_sizes
 from dvid.labels.sparse import seek, stream_runs
@@ -105,20 +106,7 @@ class Segmentation(VoxelArray):
         if self._scale:
             raise BadRequest(f"lower resolutions follow the full one: scale {self._scale} is not written")
         labels: Labels = self._whole(box, voxels)
-        with self.view() as view:
-            shape, indexed = block_shape(view), bool(view.instance.settings["IndexedLabels"])
-        places = list(box.blocks(shape))
-        whole = [place for place in places if box.contains(_block(place, shape))]
-        cut = [place for place in places if not box.contains(_block(place, shape))]
-        made = from_voxels(box, labels, shape, whole) if whole else []
-
-        def store(edit: Edit) -> int:
-            rest = [_patched(edit, place, shape, box, labels) for place in cut]
-            mutation = write_blocks(edit, [*made, *rest], indexed=indexed, downres=True)
-            grow_extents(edit, box)
-            return mutation
-
-        return self.edit(store)
+        return write_box(self, box, labels)
 
     def labels_at(self, points_zyx: ArrayLike) -> Labels:
         """The label of each point: (n,) uint64 for (n, 3) whole numbers z, y, x; 0 where nothing was written."""
@@ -145,13 +133,11 @@ class Segmentation(VoxelArray):
     def bodies(self) -> tuple[Labels, NDArray[np.uint64]]:
         """All bodies in order, and how many voxels each has."""
         with self._indexed() as view:
-            found = [(labels, rows["voxels"].astype(np.uint64)) for labels, rows in all_bodies(view)]
-        labels, sizes = zip(*found, strict=True) if found else ([np.empty(0, np.uint64)], [np.empty(0, np.uint64)])
-        return np.concatenate(labels), np.concatenate(sizes)
+            return counted_bodies(view)
 
     def sizes(self, labels: ArrayLike) -> NDArray[np.uint64]:
         """The voxels of each body, or of each supervoxel where these are read; 0 where there is none."""
-        asked = _labels(labels)
+        asked = label_list(labels)
         with self._indexed() as view:
             return (supervoxel_sizes if self._supervoxels else body_sizes)(view, asked)
 
@@ -167,7 +153,7 @@ class Segmentation(VoxelArray):
     def bodies_of(self, supervoxels: ArrayLike) -> Labels:
         """The body of each supervoxel; 0 where there is no such supervoxel."""
         with self._indexed() as view:
-            return verified_bodies_of(view, _labels(supervoxels))
+            return verified_bodies_of(view, label_list(supervoxels))
 
     def runs(self, label: int) -> Iterator[Runs]:
         """Where a body is, or a supervoxel where these are read: (n, 4) int32 arrays of x, y, z and voxels along x.
@@ -237,7 +223,7 @@ class Segmentation(VoxelArray):
             Conflict: it contradicts what was merged before.
         """
         with self._indexed() as view:
-            todo = agglomeration.plan_here(view, _labels(supervoxels), _labels(bodies))
+            todo = agglomeration.plan_here(view, label_list(supervoxels), label_list(bodies))
         for part in todo.batches():
             self.edit(partial(agglomeration.apply, todo=todo, part=part))
         return len(todo)
@@ -269,7 +255,40 @@ class Segmentation(VoxelArray):
             yield view
 
 
-def _labels(given: ArrayLike) -> Labels:
+def counted_bodies(view: View) -> tuple[Labels, NDArray[np.uint64]]:
+    """All bodies in order, and how many voxels each has."""
+    found = [(labels, rows["voxels"].astype(np.uint64)) for labels, rows in all_bodies(view)]
+    labels, sizes = zip(*found, strict=True) if found else ([np.empty(0, np.uint64)], [np.empty(0, np.uint64)])
+    return np.concatenate(labels), np.concatenate(sizes)
+
+
+def write_box(volume: VoxelArray, box: Box, labels: Labels, *, bodies: bool = False) -> int:
+    """Write a box, of whole blocks or not, in one transaction; the mutation id.
+
+    Args:
+        volume: the instance at a node.
+        box: where, at full resolution.
+        labels: (z, y, x) uint64, of the box's shape.
+        bodies: they are those of bodies, not of supervoxels.
+    """
+    with volume.view() as view:
+        shape, indexed = block_shape(view), bool(view.instance.settings["IndexedLabels"])
+    places = list(box.blocks(shape))
+    whole = [place for place in places if box.contains(_block(place, shape))]
+    cut = [place for place in places if not box.contains(_block(place, shape))]
+    made = from_voxels(box, labels, shape, whole) if whole else []
+
+    def store(edit: Edit) -> int:
+        rest = [_patched(edit, place, shape, box, labels, supervoxels=not bodies) for place in cut]
+        blocks = [*made, *rest]
+        mutation = write_blocks(edit, as_supervoxels(edit, blocks) if bodies else blocks, indexed=indexed, downres=True)
+        grow_extents(edit, box)
+        return mutation
+
+    return volume.edit(store)
+
+
+def label_list(given: ArrayLike) -> Labels:
     """Labels as an array.
 
     Raises:
@@ -288,10 +307,10 @@ def _block(place: Zyx, shape: Zyx) -> Box:
     return Box.at((z, y, x), shape)
 
 
-def _patched(edit: Edit, place: Zyx, shape: Zyx, box: Box, labels: Labels) -> NewBlock:
+def _patched(edit: Edit, place: Zyx, shape: Zyx, box: Box, labels: Labels, *, supervoxels: bool) -> NewBlock:
     """A block that a box covers in part, as it is to be."""
     around = _block(place, shape)
-    old = read_labels(edit, around, supervoxels=True)
+    old = read_labels(edit, around, supervoxels=supervoxels)
     shared = around & box
     old[shared.slices_in(around)] = labels[shared.slices_in(box)]
     return from_voxels(around, old, shape, [place])[0]
