@@ -64,6 +64,7 @@ class Writer:
         self.state: State = {}
         self.events: Counter[str] = Counter()
         """How many events the log must have of each change."""
+        self.answers = 0
         self.problem: BaseException | None = None
         self._count = 0
         self._under_way: tuple[str, State, int] | None = None
@@ -96,13 +97,17 @@ class Writer:
         self._count += 1
         return self._count
 
-    def send(self, method: str, path: str, body: bytes, change: State, *, events: int = 1, admin: bool = False) -> None:
-        """Send a request that makes a change, all of it or nothing."""
+    def send(
+        self, method: str, path: str, body: bytes, change: State, *, events: int = 1, admin: bool = False
+    ) -> bytes:
+        """Send a request that makes a change, all of it or nothing; the body of the answer."""
         mark = f"{self.name}-{self._count}"
         self._under_way = mark, change, events
         status, answer = self._http.call(method, f"{path}{'&' if '?' in path else '?'}app={mark}", body, admin=admin)
         assert status == 200, f"{method} {path}: {status} {answer[:300]!r}"
         self._settle(happened=True)
+        self.answers += 1
+        return answer
 
     def _settle(self, *, happened: bool) -> None:
         if self._under_way is not None and happened:
@@ -299,8 +304,7 @@ class Versions(Writer):
                 self.send("POST", f"/api/node/{head}/newversion", json.dumps(body).encode(), change, events=0)
             self.head = child
         elif number % 2:
-            path = f"/api/node/{head}/values/key/k"
-            self.send("POST", path, value_of(number), {f"value {head}": number}, events=0)
+            self.write_value(head, number)
         else:
             text = json.dumps({"note": f"done {number}", "log": [f"line {number}", "another"]}).encode()
             change = {head: (parent, branch, True, f"done {number}")}
@@ -319,10 +323,19 @@ class Versions(Writer):
                 assert node["VersionID"] in nodes[by_version[child]]["Parents"]
             assert len(node["Log"]) == 2 * node["Locked"], f"half of a commit: {node}"
             found[uuid] = (parents[0] if parents else "", node["Branch"], node["Locked"], node["Note"])
-            status, value = http.call("GET", f"/api/node/{uuid}/values/key/k")
-            assert status in (200, 404), f"{uuid}: {status} {value[:200]!r}"
-            found[f"value {uuid}"] = number_in(json.loads(value)) if status == 200 else None
+            found[f"value {uuid}"] = self.read_value(http, uuid)
         return found
+
+    def write_value(self, node: str, number: int) -> None:
+        """Store a number at a node."""
+        path = f"/api/node/{node}/values/key/k"
+        self.send("POST", path, value_of(number), {f"value {node}": number}, events=0)
+
+    def read_value(self, http: Http, node: str) -> int | None:
+        """The number that a node shows, if there is one."""
+        status, value = http.call("GET", f"/api/node/{node}/values/key/k")
+        assert status in (200, 404), f"{node}: {status} {value[:200]!r}"
+        return number_in(json.loads(value)) if status == 200 else None
 
     def judge(self, http: Http) -> None:
         """Compare what the server shows with the book, and go on from the newest node."""
