@@ -11,6 +11,7 @@ from tests.datatypes.conftest import MakeInstance, box_path
 from tests.datatypes.labelblk.conftest import stripes
 from tests.datatypes.labelvol.conftest import Pair, points, volume_of
 
+from dvid.codecs.sparsevols import encode_rles
 from dvid.config import load_config
 from dvid.database import Database
 from dvid.http.app import create_app
@@ -261,6 +262,13 @@ def test_an_area_belongs_to_its_version(filled: Pair) -> None:
     assert filled.voxels_of(2, node=child) == box(range(16))
 
 
+def test_what_was_left_out_of_a_label_is_forgotten_with_it(filled: Pair) -> None:
+    assert filled.bodies("DELETE", "area/1/8_8_8/0_0_0").status_code == 200
+    filled.edit("merge", [2, 1])
+    filled.write((0, 0, 0), np.full((8, 8, 8), 1, np.uint64))
+    assert filled.voxels_of(1) == box(range(8))
+
+
 @pytest.mark.parametrize("path", ["area/0/8_8_8/0_0_0", "area/1/8_8/0_0_0", "area/1/9_8_8/0_0_0", "area/1/8_8_8/1_0_0"])
 def test_other_areas_are_refused(filled: Pair, path: str) -> None:
     assert filled.bodies("DELETE", path).status_code == 400
@@ -280,6 +288,10 @@ def test_resync_mends_an_index_that_does_not_fit_the_voxels(filled: Pair) -> Non
     assert filled.blocks_of(2) == {(1, 0, 0)}
     assert filled.edit("resync/2", volume_of({(1, 0, 0)}))["Mended"] == 0
     assert filled.bodies("POST", "resync/2", b"nothing").status_code == 400
+    everywhere = encode_rles(
+        np.array([(-(2**31), 0, 0, 2**31 - 1), (-1, 0, 0, 2**31 - 1), (2**31 - 1, 5, 0, 1)], np.int32)
+    )
+    assert filled.edit("resync/2", everywhere) == {"Blocks": 4, "Mended": 0, "Restored": 0}
 
 
 # ---- labels and the log -------------------------------------------------------------------------

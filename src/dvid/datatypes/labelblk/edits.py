@@ -14,7 +14,7 @@ import numpy as np
 
 from dvid.codecs.labelblocks import deflate, labels_of, paint, relabel, trusted
 from dvid.errors import BadRequest
-from dvid.geometry import Zyx
+from dvid.geometry import MAX_COORDINATE, Zyx
 from dvid.labels.accounts import account
 from dvid.labels.blocks import block_shape
 from dvid.labels.bodies import bodies, put_bodies
@@ -225,7 +225,8 @@ def _last_not_behind(
 def stored_row(view: View, start_zyx: Zyx, count: int) -> list[Zyx]:
     """Those of some blocks along x that are stored."""
     z, y, x = start_zyx
-    keys = view.keys(BLOCKS, block_key(0, start_zyx), block_key(0, (z, y, x + count)))
+    stop = min(x + count, MAX_COORDINATE)  # there is no block at the last coordinate: its voxels would lie beyond it
+    keys = view.keys(BLOCKS, block_key(0, start_zyx), block_key(0, (z, y, stop)))
     return [layout.block_of(key[1:]) for key in keys]
 
 
