@@ -418,3 +418,90 @@ def test_every_control_has_a_name(page: Page, sample: Sample) -> None:
     assert len(controls) > 20
     nameless = [element.get_attribute("outerHTML") for element in controls if not element.accessible_name]
     assert nameless == []
+
+
+# ---- labels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def segmented(sample: Sample) -> Sample:
+    """The same with a segmentation: label 0 on the left, then bodies 7 and 2^40; at the other version they are one."""
+    with dvid.open(str(sample.folder)) as library:
+        root = library["Fly brain"][sample.root]
+        node = root.branch("segmented")
+        labels = np.zeros(SHAPE_ZYX, np.uint64)
+        labels[:, :, 32:80], labels[:, :, 80:] = 7, 2**40
+        node.create("labelmap", "bodies")[WHOLE] = labels
+        node["gray"][WHOLE] = sample.old
+        node.commit()
+        child = node.new_version()
+        child["bodies"].merge(7, [2**40])
+        child.commit()
+    return Sample(sample.folder, node.uuid, child.uuid, sample.other, sample.old, sample.old)
+
+
+@pytest.fixture
+def labelled(chrome: Chrome, serve: Any, segmented: Sample) -> Iterator[Page]:
+    server = serve(segmented.folder, workers=1)
+    chrome.get_log("browser")
+    yield Page(chrome, server.url)
+    chrome.get("about:blank")
+
+
+def test_bodies_lie_over_the_image_of_each_version(labelled: Page, segmented: Sample) -> None:
+    page, gray = labelled, [int(segmented.old[12, 48, x]) for x in range(SHAPE_ZYX[2])]
+    page.open(both(segmented, "&labels=bodies&opacity=100"))
+    page.wait(lambda: len(page.all("canvas")) == 2)
+    page.drawn()
+    page.wait(lambda: page.text(".status") == "")
+    first, second = ([page.pixel(canvas, (48, x)) for x in (10, 50, 100)] for canvas in (0, 1))
+    assert first[0] == second[0] == [gray[10]] * 3, "what belongs to no body is clear"
+    assert first[1] != first[2], "two bodies have two colours"
+    assert second[1] == second[2] == first[1], "merged, they have one: that of the body that is left"
+    x, y, z = page.point_at_middle()
+    page.until_text(".readout .reading", str(segmented.old[z, y, x]))
+    assert [element.text for element in page.all(".readout .body")] == ["body 7", "body 7"]
+    # Half clear, and then gone.
+    slider = page.one('.overlay input[type="range"]')
+    page.chrome.execute_script(
+        "arguments[0].value = 50; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))", slider
+    )
+    page.wait(lambda: page.pixel(0, (48, 100)) not in (first[2], [gray[100]] * 3))
+    mixed = page.pixel(0, (48, 100))
+    assert all(abs(a - (b + gray[100]) / 2) <= 1.5 for a, b in zip(mixed, first[2], strict=True))
+    page.all("canvas")[0].send_keys("l")
+    page.wait(lambda: page.pixel(0, (48, 100)) == [gray[100]] * 3)
+    page.wait(lambda: "labels=" not in page.chrome.current_url)
+    assert page.complaints() == []
+
+
+def test_labels_are_switched_on_and_the_address_follows(labelled: Page, segmented: Sample) -> None:
+    page = labelled
+    page.open(both(segmented))
+    page.drawn()
+    before = page.pixel(0, (48, 100))
+    page.one('.overlay input[type="checkbox"]').click()
+    page.wait(lambda: page.pixel(0, (48, 100)) != before)
+    page.wait(lambda: "labels=bodies" in page.chrome.current_url)
+    page.chrome.refresh()
+    page.drawn()
+    page.wait(lambda: page.pixel(0, (48, 100)) != before)
+    assert page.one('.overlay input[type="checkbox"]').is_selected()
+    assert page.complaints() == []
+
+
+def test_a_segmentation_is_shown_by_itself(labelled: Page, segmented: Sample) -> None:
+    page = labelled
+    page.open(f"?repo={segmented.root}&name=bodies&nodes={segmented.root},{segmented.child}&plane=xy&z=12")
+    page.wait(lambda: len(page.all("canvas")) == 2)
+    page.drawn()
+    assert page.pixel(0, (48, 10)) == [0, 0, 0]
+    assert page.pixel(0, (48, 50)) == page.pixel(1, (48, 50)) == page.pixel(1, (48, 100))
+    assert not page.all(".overlay")
+    page.point_at_middle()
+    assert [element.text for element in page.all(".readout .reading")] == ["7", "7"]
+    with urlopen(page.one(".below .links a").get_attribute("href"), timeout=20) as answer:
+        assert answer.headers["Content-Type"] == "image/png"
+    page.one('.choice [data-value="difference"]').click()
+    page.until_text(".status", "4\u202f608 of 12\u202f288 voxels in view differ")
+    assert page.complaints() == []
