@@ -110,6 +110,15 @@ class Machine(RuleBasedStateMachine):
         self.do(node, Write(whole, tuple(low.tolist()), as_blocks))
 
     @rule(data=st.data())
+    def repaint(self, data: st.DataObject) -> None:
+        """All of a supervoxel becomes another, or nothing."""
+        node = self.node(data)
+        version = self.model.versions[node]
+        old = data.draw(st.sampled_from(sorted(version.counts()) or [1]), label="old")
+        new = data.draw(self.labels_of(node) | st.just(0), label="new")
+        self.do(node, Write(np.where(version.voxels == old, np.uint64(new), version.voxels), (0, 0, 0)))
+
+    @rule(data=st.data())
     def merge(self, data: st.DataObject) -> None:
         node = self.node(data)
         if self.now_and_then(data) or len(self.model.versions[node].bodies()) < 2:
@@ -138,13 +147,21 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def renumber(self, data: st.DataObject) -> None:
         node = self.node(data)
-        unused = st.integers(self.model.largest + 1, self.model.largest + 3)
+        version, largest = self.model.versions[node], self.model.largest
+        new = unused = st.integers(largest + 1, largest + 3)
+        old = self.bodies_of(node)
         if self.now_and_then(data):
-            pairs = st.lists(st.tuples(unused | self.labels_of(node), unused | self.bodies_of(node)), max_size=3)
-        else:
-            freed = [label for label, body in self.model.versions[node].mapping.items() if body == 0]
-            new = unused | st.sampled_from(freed) if freed else unused
-            pairs = st.lists(st.tuples(new, self.bodies_of(node)), min_size=1, max_size=2)
+            new, old = unused | self.labels_of(node), old | unused
+        elif freed := [label for label, body in version.mapping.items() if body == 0]:
+            new |= st.sampled_from(freed)
+        if members := [label for label, body in version.mapping.items() if body]:
+            new |= st.sampled_from(members)
+        pairs = st.lists(st.tuples(new, old), max_size=2)
+        if data.draw(
+            st.booleans(), label="on and on"
+        ):  # another body gets the number that became free, or that one another
+            first, last = data.draw(old, label="old"), data.draw(new, label="new")
+            pairs = st.permutations([(last, first), (first, data.draw(old)), (largest + 4, last)])
         self.do(node, Renumber(tuple(data.draw(pairs, label="pairs"))))
 
     @rule(data=st.data(), shape_zyx=st.tuples(*[st.integers(1, 12)] * 3))
@@ -215,7 +232,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_a_segmentation_is_what_the_model_says(database: Database) -> None:
-    run_state_machine_as_test(lambda: Machine(database), settings=settings(max_examples=20, stateful_step_count=40))
+    run_state_machine_as_test(lambda: Machine(database), settings=settings(max_examples=15, stateful_step_count=40))
 
 
 def test_what_four_processes_do_at_once_is_what_the_model_says(tmp_path: Path) -> None:
