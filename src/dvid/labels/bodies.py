@@ -70,10 +70,13 @@ def members(view: View, label: int, own: bool | None = None) -> Labels:
     if own is None:
         found = body(view, label)
         own = found is not None and bool(found["own"])
+    alone = np.array([label], np.uint64)
+    if not may_have_members(view, alone)[0]:
+        return alone if own else alone[:0]
     stop = label_key(label + 1) if label < _LAST else None
     others = [labels_of(keys, 8) for keys in view.key_batches(MEMBERS, label_key(label), stop)]
     if own:
-        others.append(np.array([label], np.uint64))
+        others.append(alone)
     return np.sort(np.concatenate(others)) if others else np.empty(0, np.uint64)
 
 

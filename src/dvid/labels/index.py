@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +21,11 @@ _MANY = 16  # supervoxels from which on it pays to read the rows between them, t
 _SPARSE = 8  # where not even one row in so many is of one of them, their rows are sought
 
 Points = NDArray[np.int64]
+
+
+_FEW = 4
+_key = struct.Struct(">QIII")
+_INNER = np.stack(np.unravel_index(np.arange(REGION**3), (REGION,) * 3), 1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,8 @@ class Entries:
         """All entries of several lists."""
         if not parts:
             return cls.none()
+        if len(parts) == 1:
+            return cls(parts[0].supervoxels, parts[0].blocks_zyx, parts[0].voxels)
         return cls(
             np.concatenate([part.supervoxels for part in parts]),
             np.concatenate([part.blocks_zyx for part in parts]),
@@ -83,10 +92,14 @@ def _unpacked(keys: list[bytes], payloads: list[bytes]) -> Entries:
     if (lengths % ENTRY.itemsize).any():
         raise CorruptValue("a row of the index is no whole number of entries")
     rows = np.frombuffer(b"".join(payloads), ENTRY)
+    if len(rows) and int(rows["block"].max()) >= REGION**3:
+        raise CorruptValue("a row of the index names a block that no region has")
     counts = lengths // ENTRY.itemsize
-    local = rows["block"].astype(np.int64)
-    inner = np.stack((local >> 6, local >> 3 & 7, local & 7), 1)
-    blocks = np.repeat(regions_of(keys) * REGION, counts, 0) + inner
+    if len(keys) == 1:  # as most supervoxels have it
+        label, *region = _key.unpack(keys[0])
+        blocks = _INNER[rows["block"]] + ((np.array(region) - 2**31) * REGION)
+        return Entries(np.full(len(rows), label, np.uint64), blocks, rows["voxels"].astype(np.int64))
+    blocks = np.repeat(regions_of(keys) * REGION, counts, 0) + _INNER[rows["block"]]
     return Entries(np.repeat(labels_of(keys), counts), blocks, rows["voxels"].astype(np.int64))
 
 
@@ -95,6 +108,14 @@ def entries_of(view: View, supervoxels: Labels) -> Iterator[Entries]:
     if len(supervoxels) < _MANY:
         for supervoxel in sorted(set(supervoxels.tolist())):
             stop = label_key(supervoxel + 1) if supervoxel < _LAST else None
+            first = [
+                (key, bytes(value.payload))
+                for key, value in islice(view.scan(INDEX, label_key(supervoxel), stop), _FEW)
+            ]
+            if len(first) < _FEW:  # batches are slower to begin
+                if first:
+                    yield _unpacked([key for key, _ in first], [payload for _, payload in first])
+                continue
             for batch in view.batches(INDEX, label_key(supervoxel), stop):
                 yield _unpacked(batch.keys, batch.payloads)
         return
@@ -119,6 +140,23 @@ def entries_of(view: View, supervoxels: Labels) -> Iterator[Entries]:
 def all_entries(view: View, supervoxels: Labels) -> Entries:
     """The entries of some supervoxels, all at once."""
     return Entries.joined(list(entries_of(view, supervoxels)))
+
+
+def told_of(view: View, wanted: Entries) -> Entries:
+    """What the index tells of supervoxels in blocks; nothing where it knows of none. Those of a pair that comes twice, once."""
+    regions = wanted.blocks_zyx >> 3
+    keys = sorted(set(pair_keys(wanted.supervoxels, regions)))
+    found = [
+        (key, row)
+        for batch in view.get_batches(INDEX, keys)
+        for key, row in zip(batch.keys, batch.payloads, strict=True)
+    ]
+    told = _unpacked([key for key, _ in found], [row for _, row in found])
+    both = Entries.joined([wanted, told])
+    _, pairs = np.unique(
+        np.column_stack((both.supervoxels.view(np.int64), both.blocks_zyx)), axis=0, return_inverse=True
+    )
+    return told.chosen(np.isin(pairs.ravel()[len(wanted) :], pairs.ravel()[: len(wanted)]))
 
 
 def sizes_of(view: View, supervoxels: Labels) -> NDArray[np.int64]:
