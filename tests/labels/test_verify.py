@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.labels.segmentation import Segmentation
+from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
 from dvid.cli.verify import _edit, _sources, check_content, check_instance
 from dvid.database import Database
 from dvid.errors import BadRequest, Conflict, DvidError
+from dvid.geometry import Box
 from dvid.labels import differences
-from dvid.labels.changes import BLOCKS_APART
 from dvid.labels.mapping import put_mapping
 from dvid.labels.repair import repair
 from dvid.labels.tables import (
@@ -31,6 +31,7 @@ from dvid.labels.tables import (
     label_key,
     member_keys,
 )
+from dvid.labels.writing import from_voxels, write_blocks
 from dvid.versions import layout, nodes
 from dvid.versions.envelope import Format, seal
 from dvid.versions.verify import verify
@@ -206,12 +207,34 @@ def test_an_instance_without_index_is_not_compared(database):
 def test_blocks_that_came_without_index_are_noted_and_no_damage(database):
     made = Segmentation(database)
     made.write(voxels(1))
-    made.edit(lambda edit: edit.set_number(BLOCKS_APART, 1))
-    key, _ = rows(made, made.root, INDEX)[0]
-    delete(made, made.root, INDEX, key)
-    noted = [problem for problem in found(database, notes=True) if problem.is_note]
-    assert noted
-    assert all("the index tells of 0" in problem.what for problem in noted)
+    blocks = from_voxels(Box((0, 0, 64), (16, 16, 80)), voxels(2, 5, (16, 16, 16)), BLOCK_ZYX, [(0, 0, 4)])
+    made.edit(lambda edit: write_blocks(edit, blocks, indexed=False))
+    assert found(database) == []
+    noted = [problem.what for problem in found(database, notes=True)]
+    assert len(noted) == 5
+    assert all("in block 4,0,0, and the index tells of 0" in what for what in noted)
+    mend(made)
+    assert found(database, notes=True) == []
+    assert made.sizes()[1] == (made.voxels((32, 32, 80)) == 1).sum()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=6))
+def test_blocks_may_be_written_over_those_that_came_without_index(database, written):
+    made = Segmentation(database)
+    box, places = Box((0, 0, 0), (16, 16, 32)), [(0, 0, 0), (0, 0, 1)]
+    for seed, indexed in [*written, (1, True)]:
+        blocks = from_voxels(box, voxels(seed, 5, (16, 16, 32)), BLOCK_ZYX, places)
+        made.edit(lambda edit, blocks=blocks, indexed=indexed: write_blocks(edit, blocks, indexed=indexed))
+    labels, counts = np.unique(voxels(1, 5, (16, 16, 32)), return_counts=True)
+    sizes = made.sizes()
+    assert {label: sizes[label] for label in labels.tolist()} == dict(
+        zip(labels.tolist(), counts.tolist(), strict=True)
+    )
+    left = set(sizes) - set(labels.tolist())  # what was overwritten without index is known to it still
+    assert len(found(database, notes=True)) == sum(
+        len(made.state().index[supervoxel]) for body in left for supervoxel in made.members(body)
+    ) + len(left)
 
 
 # ---- each kind of damage, at each version

@@ -83,8 +83,9 @@ def read_versions(
 
 def _seen(lineage: Lineage, chains: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
     extent = lineage.extent()
-    last = np.array([extent.get(chain, 0) for chain in chains.tolist()], np.int64)
-    seen: NDArray[np.bool_] = numbers <= last
+    known, places = np.unique(chains, return_inverse=True)
+    last = np.array([extent.get(chain, 0) for chain in known.tolist()], np.int64)
+    seen: NDArray[np.bool_] = numbers <= last[places]
     return seen
 
 

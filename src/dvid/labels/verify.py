@@ -77,7 +77,7 @@ def posted_apart(stored: Stored) -> set[Kind]:
     """What clients have sent in such a way that it need not agree: then it is not damage if it does not."""
     found: set[Kind] = set()
     kinds = {
-        BLOCKS_APART: {Kind.VOXELS},
+        BLOCKS_APART: {Kind.VOXELS, Kind.SIZES},
         INDICES_APART: {Kind.VOXELS, Kind.MEMBERS, Kind.SIZES},
         MAPPINGS_APART: {Kind.MEMBERS, Kind.SIZES},
     }

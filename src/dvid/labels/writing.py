@@ -12,8 +12,8 @@ from dvid.codecs.labelblocks import Block, checked, count, deflate, encode_block
 from dvid.geometry import BlockRange, Box, Zyx
 from dvid.labels.accounts import account
 from dvid.labels.blocks import expanded, stored_blocks
-from dvid.labels.changes import BLOCKS_APART, came_apart
-from dvid.labels.index import Entries
+from dvid.labels.changes import BLOCKS_APART, INDICES_APART, came_apart
+from dvid.labels.index import Entries, told_of
 from dvid.labels.numbering import saw_label
 from dvid.labels.scales import ask_for_scales, make_way
 from dvid.labels.tables import BLOCKS, Labels, block_key
@@ -101,7 +101,10 @@ def write_blocks(
     mutation = edit.log("ingest-blocks", {"Scale": scale, "Blocks": len(places)})
     if indexed and scale == 0:
         new = _entries(places, ((block.supervoxels, block.voxels) for block in final.values()), 1)
-        changes = Entries.joined([new, _old_entries(edit, places)])
+        old = _old_entries(edit, places)
+        if edit.number(BLOCKS_APART) or edit.number(INDICES_APART):  # the index may not tell what the blocks hold
+            old = told_of(edit, Entries.joined([new, old])).times(-1)
+        changes = Entries.joined([new, old])
     elif not scale:
         came_apart(edit, BLOCKS_APART)
     if scale:
