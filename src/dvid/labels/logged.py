@@ -202,7 +202,7 @@ def _conflict(logged: Logged, why: str, later: Logged | None) -> Conflict:
 
 
 def first_later(
-    view: View, logged: Logged, label: int, fits: Callable[[Move], bool], *, complete: bool = False
+    view: View, logged: Logged, label: int, fits: Callable[[Move], bool], *, complete: bool = False, splits: bool = True
 ) -> Logged | None:
     """The first later mutation in effect that concerns a label: it splits it, or one of its moves fits; or None.
 
@@ -212,6 +212,7 @@ def first_later(
         label: a body or supervoxel that the mutation names.
         fits: tells of a move whether it is one.
         complete: refuse to look through `MOST_LATER` alone, where there are more.
+        splits: False where the label is that of a body: splits of the supervoxel of that number don't concern it.
 
     Raises:
         Conflict: there are too many to look through.
@@ -227,7 +228,7 @@ def first_later(
         found = Logged(mutation, [msgspec.json.decode(line) for line in lines.splitlines()])
         if not _counts(view, found, logged.mutation):
             continue
-        if _splits(found, label):
+        if splits and _splits(found, label):
             return found
         if any(fits(move) for move in found.moves(view)):
             return found

@@ -174,6 +174,6 @@ def _check_target(edit: Edit, logged: Logged, move: Move, row: Bodies, leaving: 
     if not row["voxels"]:
         raise refusal(edit, logged, f"there is no body {target} any more", target, ended)
     if int(row["mutation"]) != logged.mutation:  # else it is the body that it was
-        later = first_later(edit, logged, target, ended, complete=True)
+        later = first_later(edit, logged, target, ended, complete=True, splits=False)
         if later is not None:
             raise refusal(edit, logged, f"body {target} is another one by now", target, ended)
