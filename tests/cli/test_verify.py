@@ -116,20 +116,26 @@ def test_what_is_no_store_is_exit_code_2(plain):
     assert "nowhere" in plain.fails("verify", "--data", "nowhere", code=2)
 
 
-def test_labels_that_do_not_agree_are_listed_and_mended(plain):
-    with library.open(str(plain.folder / "store")) as store:
+@pytest.mark.parametrize("where", [("--data", "store"), ("--config", "dvid.toml")], ids=["one store", "two stores"])
+def test_labels_that_do_not_agree_are_listed_and_mended(plain, where):
+    (plain.folder / "dvid.toml").write_text(CONFIG.replace("uint8blk", "labelmap"))
+    path = str(plain.folder / where[1])
+    with Database.from_config(
+        load_config(path) if path.endswith(".toml") else load_config(None, {"data": path})
+    ) as database:
+        store = Library(database)
         node = store.create_repo("fly")["master"]
         node.create("labelmap", "segmentation", BlockSize="16,16,16")
         box = Box((0, 0, 0), (16, 16, 16))
         (block,) = from_voxels(box, np.full((16, 16, 16), 7, np.uint64), (16, 16, 16), [(0, 0, 0)])
-        store.database.edit(node.uuid, "segmentation", lambda edit: write_blocks(edit, [block]))
+        database.edit(node.uuid, "segmentation", lambda edit: write_blocks(edit, [block]))
         node.commit()
         damage = partial(put_body, label=7, voxels=4000, mutation=1, own=True)
-        store.database.edit(node.uuid, "segmentation", damage, unlocked=True)
-    out, _ = plain.both("verify", "--data", "store", code=1)
+        database.edit(node.uuid, "segmentation", damage, unlocked=True)
+    out, _ = plain.both("verify", *where, code=1)
     what = "body 7 has 4096 voxels, and its row tells of 4000"
     assert (out.count("\n"), what in out, node.uuid in out, "'segmentation'" in out) == (1, True, True, True)
-    out, told = plain.both("verify", "--data", "store", "--repair")
+    out, told = plain.both("verify", *where, "--repair")
     assert what in out
     assert f"instance 'segmentation', node {node.uuid}, sizes: 1 mended" in told
-    assert plain("verify", "--data", "store") == ""
+    assert plain("verify", *where) == ""

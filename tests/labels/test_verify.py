@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
 from dvid.cli.verify import _edit, _sources, check_content, check_instance
+from dvid.codecs.labelblocks import deflate
 from dvid.database import Database
 from dvid.errors import BadRequest, Conflict, DvidError
 from dvid.geometry import Box
@@ -106,7 +107,9 @@ def test_every_kind_of_edit_leaves_labels_that_agree_at_every_version(database):
 
 operations = st.lists(
     st.tuples(
-        st.sampled_from(["write", "merge", "cleave", "renumber", "split", "undo", "version", "branch", "back"]),
+        st.sampled_from(
+            ["write", "merge", "cleave", "renumber", "split", "split body", "undo", "version", "branch", "back"]
+        ),
         st.integers(0, 10**6),
     ),
     min_size=5,
@@ -147,6 +150,10 @@ def test_whatever_is_done_to_labels_verify_has_nothing_to_complain_of(database, 
                 held = made.voxels((16, 16, 32), node=node)
                 supervoxel = int(held.flat[number % held.size])
                 mutations.append(made.split(supervoxel, np.argwhere(held == supervoxel)[::3], node).mutation)
+            elif action == "split body":
+                shown = made.voxels((16, 16, 32), node=node, bodies=True)
+                body = int(shown.flat[number % shown.size])
+                mutations.append(made.split_body(body, np.argwhere(shown == body)[number % 3 :: 3], node).mutation)
             elif action == "undo" and mutations:
                 made.undo(mutations[-1 - number % len(mutations)], node)
         except (BadRequest, Conflict):
@@ -429,29 +436,34 @@ def test_posted_mappings_that_differ_from_members_are_noted(database):
     assert any("supervoxel 2 is mapped to body 1" in problem.what for problem in found(database, notes=True))
 
 
-def test_rows_that_are_none_are_found(database):
+@pytest.mark.parametrize(
+    ("table", "key", "payload"),
+    [
+        (BLOCKS, bytes(12), b""),
+        (BLOCKS, block_key(0, (5, 5, 5)), deflate(bytes(16))),
+        (INDEX, bytes(19), bytes(6)),
+        (INDEX, label_key(3) + bytes(12), b"no entry"),
+        (INDEX, label_key(3) + bytes(12), bytes(6)),
+        (BODIES, label_key(99), b"short"),
+        (BODIES, label_key(99), np.array((0, 1, 1), BODY).tobytes()),
+        (MEMBERS, label_key(3) * 2, b""),
+        (MEMBERS, label_key(1) + label_key(2), b"something"),
+        (MAPPING, label_key(99), b"short"),
+        (SPLITS, bytes(12), b"short"),
+        (LIMITS, b"smallest labe", bytes(8)),
+        (b"\x7f", b"1234", b""),
+    ],
+)
+def test_rows_that_are_none_are_found(database, table, key, payload):
     made = Segmentation(database)
     made.write(voxels(1))
-    bad = {
-        BLOCKS: (b"\0" * 12, b""),
-        INDEX: (b"\0" * 19, b"123456"),
-        BODIES: (label_key(3), b"short"),
-        MEMBERS: (label_key(3) * 2, b""),
-        MAPPING: (label_key(3), b"short"),
-        SPLITS: (bytes(12), b"short"),
-        LIMITS: (b"smallest labe", bytes(8)),
-        b"\x17": (b"1234", b""),
+    put(made, made.root, table, key, payload, Format.GZIP if table == BLOCKS else Format.RAW)
+    problems = found(database)
+    assert problems
+    assert {problem.node for problem in problems} == {made.root}
+    assert layout.pack_u32(layout.unpack_u32(problems[0].key[:4])) + table + key in {
+        problem.key[:-4] for problem in problems
     }
-    for table, (key, payload) in bad.items():
-        put(made, made.root, table, key, payload, Format.GZIP if table == BLOCKS else Format.RAW)
-        assert found(database), table
-        with database.view(made.root, made.name) as view:
-            full = view.key(table, key)
-        database.store.transact(lambda tx, full=full: tx.delete(full))
-        if table in (BODIES,):
-            made.write(voxels(1))
-            mend(made)
-    assert found(database) == []
 
 
 # ---- numbers and waiting work
