@@ -92,15 +92,19 @@ def make_way(edit: Edit, scale: int, places: Iterable[Zyx]) -> None:
     Those made of them that are asked for are made first, of what there was before: as if they had been made at once.
     """
     scales, level = Scales(edit), set(places)
-    for place in level:
-        edit.forget(block_key(scale, place))
+    made: list[tuple[bytes, bytes | None]] = []
     for below in range(scale + 1, lowest(edit) + 1):
         level = {(z >> 1, y >> 1, x >> 1) for z, y, x in level}
-        for place in level:
-            if scales.is_asked(below, place):
-                what = block_key(below, place)
-                _put(edit, what, _deflated(scales.made(below, place)))
-                edit.forget(what)
+        made += [
+            (block_key(below, place), _deflated(scales.made(below, place)))
+            for place in level
+            if scales.is_asked(below, place)
+        ]
+    for what, block in made:
+        _put(edit, what, block)
+        edit.forget(what)
+    for place in places:
+        edit.forget(block_key(scale, place))
 
 
 def _deflated(block: Block | None) -> bytes | None:
