@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 import msgspec
@@ -167,6 +168,36 @@ class StoreTarget:
     def _info(self, uuid: str, name: str) -> VolumeInfo:
         with self._database.view(uuid, name) as view:
             return VolumeInfo.of(describe(view))
+
+    def largest_labels(self, uuid: str, name: str, *, commit: bool) -> list[tuple[str, int | None, int | None]]:
+        """The largest labels of a segmentation that are noted, and those that there are: of each version, and of all.
+
+        Args:
+            uuid: of any node of its repo.
+            name: of the instance.
+            commit: note those that there are, where others are noted.
+
+        Returns:
+            UUID, noted and found; None where there is no label. The last one is of all versions.
+        """
+        from dvid.datatypes.labelmap.arguments import need_index
+        from dvid.labels import largest
+
+        self.labels(uuid, name)  # refuses what is no segmentation
+        with self._database.view(uuid, name) as view, self._database.read() as (snapshot, directory):
+            need_index(view)
+            repo = directory.repo(snapshot, view.node.repo)
+            uuids = {node.version: node.uuid for node in nodes.list_nodes(snapshot, repo)}
+            compared = largest.compare_largest(view, sorted(uuids))
+        for one in compared:
+            if not commit or one.found is None or one.found == one.noted:
+                continue
+            if one.version is None:
+                self._database.edit(uuid, name, partial(largest.correct_all, found=one.found), unlocked=True)
+            else:
+                correct = partial(largest.correct_version, found=one.found)
+                self._database.edit(uuids[one.version], name, correct, unlocked=True)
+        return [(uuids.get(one.version or 0, "all versions"), one.noted, one.found) for one in compared]
 
     def size(self) -> str:
         """How much room the store takes."""

@@ -11,6 +11,7 @@ from dvid.database import Database
 from dvid.datatypes.labelmap.arguments import need_index
 from dvid.datatypes.labelmap.volume import Segmentation
 from dvid.geometry import Box
+from dvid.kernels.runs import Runs
 from dvid.labels import agglomeration
 from dvid.labels.agglomeration import Regrouping
 from dvid.labels.bodies import all_bodies
@@ -65,6 +66,10 @@ class StoreLabels:
     def regroup(self, todo: Regrouping, part: slice) -> None:
         """Do a part of it, in one transaction."""
         self._segmentation.edit(partial(agglomeration.apply, todo=todo, part=part))
+
+    def runs(self, body: int) -> Iterator[Runs]:
+        """Where a body is: (n, 4) int32 arrays of x, y, z and voxels along x."""
+        return self._segmentation.runs(body)
 
     def indices(self) -> Iterator[LabelIndices]:
         """The indices of all bodies, as they were at one moment."""

@@ -1,4 +1,4 @@
-"""`dvid node UUID ...`: committing nodes, building on them, and loading slices into a volume."""
+"""`dvid node UUID ...`: committing nodes, building on them, and what can be done to one instance."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from dvid.cli.labels import INSTANCE, composite, dump, fvdb, repair_max_label, set_next_label
 from dvid.cli.options import Data, Server, Workers, three_integers
 from dvid.cli.target import open_target
 
@@ -16,7 +17,7 @@ class _NodeGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if len(args) > 1 and args[0] not in self.commands and args[1] in _OF_INSTANCE:
-            ctx.meta[_INSTANCE] = args[0]
+            ctx.meta[INSTANCE] = args[0]
             _, command, rest = super().resolve_command(ctx, [_OF_INSTANCE[args[1]], *args[2:]])
             return f"{args[0]} {args[1]}", command, rest
         if args and args[0] in _OF_INSTANCE.values():
@@ -24,15 +25,16 @@ class _NodeGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-_INSTANCE = "dvid.instance"
-_OF_INSTANCE = {"load": "NAME load"}
+_OF_INSTANCE = {
+    word: f"NAME {word}" for word in ("load", "composite", "dump", "set-nextlabel", "repair-maxlabel", "fvdb")
+}
 
 node_app = typer.Typer(
     name="node",
     cls=_NodeGroup,
     no_args_is_help=True,
     subcommand_metavar="COMMAND [ARGS]...",
-    help="Commit a node, build on it, or load slices into one of its volumes.",
+    help="Commit a node, build on it, or work on one of its instances: load slices, look into a segmentation.",
 )
 
 Note = Annotated[str, typer.Option(metavar="TEXT", help="What to say of the node.")]
@@ -98,9 +100,16 @@ def load(
     server: Server = None,
     data: Data = None,
 ) -> None:
-    """Load XY images into the volume NAME, as in 'dvid node 3f8c grayscale load 0,0,100 em/*.png'."""
+    """Load XY images into the volume NAME, of an image or of labels, as in 'dvid node 3f8c grayscale load 0,0,100 em/*.png'."""
     from dvid.cli.importing import load_slices
 
-    name: str = context.meta[_INSTANCE]
+    name: str = context.meta[INSTANCE]
     with open_target(server, data) as target:
         load_slices(target, target.node(context.obj), name, three_integers(offset, "OFFSET"), files, workers)
+
+
+node_app.command("NAME composite")(composite)
+node_app.command("NAME dump")(dump)
+node_app.command("NAME fvdb")(fvdb)
+node_app.command("NAME set-nextlabel")(set_next_label)
+node_app.command("NAME repair-maxlabel")(repair_max_label)

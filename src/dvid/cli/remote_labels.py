@@ -17,6 +17,7 @@ from dvid.cli.target import VolumeInfo
 from dvid.codecs.compression import lz4_compress, lz4_decompress
 from dvid.codecs.labelindex import LabelIndices, decode_label_indices
 from dvid.geometry import Box, reverse3
+from dvid.kernels.runs import Runs
 from dvid.labels import agglomeration
 from dvid.labels.agglomeration import Regrouping
 from dvid.labels.tables import Labels
@@ -137,6 +138,10 @@ class ServerLabels:
         pairs = todo.renumbered(part)
         if pairs:
             self._ask("POST", "renumber", [label for pair in pairs for label in pair])
+
+    def runs(self, body: int) -> Iterator[Runs]:
+        """Where a body is: one (n, 4) int32 array of x, y, z and voxels along x."""
+        yield np.frombuffer(self._receive(f"sparsevol/{body}?format=srles"), "<i4").reshape(-1, 4)
 
     def indices(self) -> Iterator[LabelIndices]:
         """The indices of all bodies. If the node is open, changes that are made meanwhile may show in part."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dvid.codecs.labelindex import LabelIndices
+    from dvid.kernels.runs import Runs
     from dvid.labels.agglomeration import Regrouping
     from dvid.labels.tables import Labels
 
@@ -150,6 +151,14 @@ class OpenLabels(OpenVolume, Protocol):
 
     def regroup(self, todo: Regrouping, part: slice) -> None:
         """Do a part of it."""
+        ...
+
+    def runs(self, body: int) -> Iterator[Runs]:
+        """Where a body is: (n, 4) int32 arrays of x, y, z and voxels along x.
+
+        Raises:
+            NotFound: there is no such body.
+        """
         ...
 
     def indices(self) -> Iterator[LabelIndices]:

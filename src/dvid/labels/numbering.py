@@ -53,6 +53,16 @@ def saw_label(edit: Edit, label: int) -> None:
         edit.set_number(_OF_ALL, label)
 
 
+def correct_largest(edit: Edit, label: int) -> None:
+    """Replace what this version says is its largest label."""
+    edit.put(LIMITS, _LARGEST, label.to_bytes(8, "little"))
+
+
+def correct_largest_of_all(edit: Edit, label: int) -> None:
+    """Replace what the instance says is its largest label at any version."""
+    edit.set_number(_OF_ALL, label)
+
+
 def new_labels(edit: Edit, count: int = 1) -> range:
     """Labels that no version has used, nor ever will for anything else.
 
