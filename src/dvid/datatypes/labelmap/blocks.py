@@ -153,7 +153,7 @@ def _post(call: Call, scale: int, *, indexed: bool, downres: bool, grow: bool, b
     body = call.body()
     for place, data in _sent_blocks(body, call.limits.body_bytes):
         _check_place(place, shape)
-        draft.add_compressed(place, data)
+        draft.add_compressed(place, data, call.limits.decompressed_bytes)
     return draft.put(call, scale, indexed=indexed, downres=downres, grow=grow)
 
 

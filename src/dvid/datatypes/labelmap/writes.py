@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dvid.datatypes.voxels import grow_extents
-from dvid.errors import Conflict
+from dvid.errors import Conflict, TooLarge
 from dvid.geometry import Box, Zyx
 from dvid.labels.blocks import block_shape
 from dvid.labels.painting import as_supervoxels
@@ -14,6 +14,11 @@ from dvid.labels.writing import NewBlock, extents_of_blocks, from_voxels, from_w
 from dvid.routes import TEXT, Call, Reply
 from dvid.storage.protocol import Buffer
 from dvid.versions.view import Edit, View
+
+
+_BLOCK_BYTES = 4 << 10
+_LABEL_BYTES = 64
+"""Memory that a block takes until it is stored, beside its gzipped bytes, and each label of it."""
 
 
 class Draft:
@@ -33,18 +38,27 @@ class Draft:
         self._box = box
         self._bodies = bodies
         self._blocks: list[NewBlock] = []
+        self._room = 0
 
     def add_voxels(self, box: Box, labels: Labels, places: Sequence[Zyx]) -> None:
         """Add some blocks of a box of supervoxels."""
         self._blocks += from_voxels(box, labels, self._shape, places)
 
-    def add_compressed(self, place: Zyx, data: Buffer) -> None:
+    def add_compressed(self, place: Zyx, data: Buffer, limit: int) -> None:
         """Add a block in the compressed layout, gzipped.
 
         Raises:
             BadRequest: it is none.
+            TooLarge: the blocks so far take more memory than `limit` bytes: those of one label are tiny on the wire.
         """
-        self._blocks.append(from_wire(place, data, self._shape))
+        block = from_wire(place, data, self._shape)
+        self._room += _BLOCK_BYTES + _LABEL_BYTES * len(block.supervoxels)
+        if self._room > limit:
+            raise TooLarge(
+                f"{len(self._blocks)} blocks take {limit} bytes of memory, the most that one request may take "
+                "(limits.decompressedBytes): send fewer at a time"
+            )
+        self._blocks.append(block)
 
     def put(
         self, call: Call, scale: int = 0, *, indexed: bool = True, downres: bool = False, grow: bool = True
