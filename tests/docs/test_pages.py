@@ -78,7 +78,8 @@ def test_every_format_of_values_is_described() -> None:
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
-    for group in project["dependency-groups"].values():
+    groups = (project["dependency-groups"], project["project"]["optional-dependencies"])
+    for group in (group for some in groups for group in some.values()):
         wanted += group
     names = {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in wanted}
     described = {row[0].strip("`"): row[1] for columns in (2, 3) for row in rows("dependencies.md", columns)}

@@ -29,14 +29,15 @@ def run(command: list[str], folder: Path) -> str:
 
 
 def test_all_code_is_run_or_shown_only() -> None:
-    assert len(re.findall(r"^```python$", TEXT, re.MULTILINE)) == len(blocks("python")) == 2
+    assert len(re.findall(r"^```python$", TEXT, re.MULTILINE)) == len(blocks("python")) == 3
     assert len(blocks("shell")) == 2
 
 
 def test_the_tour_in_python_works(serve: Any, tmp_path: Path) -> None:
-    alone, over_http = blocks("python")
+    alone, segmented, over_http = blocks("python")
     printed = run([sys.executable, "-c", alone], tmp_path)
     assert re.fullmatch(r"[0-9a-f]{32} \[[ 0-9]+\]\n", printed)
+    assert run([sys.executable, "-c", segmented], tmp_path) == "1 5 [1 2 5] [393216 131072]\n"
     server = serve(tmp_path / "my-data", token=None)
     where = server.url.removeprefix("http://").rstrip("/")
     assert SAID in over_http
