@@ -224,3 +224,51 @@ def fvdb(
         grid = OnIndexGrid(parts, f"label_{label}", labels.info.voxel_size_zyx[::-1])
     _write(file, ((piece, 0) for piece in grid.pieces()))
     say(f"wrote {voxels} voxels of body {label} to {file}")
+
+
+def export_shards(
+    context: typer.Context,
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A JSON file: the info of a sharded precomputed volume.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="An empty or missing folder for the files.")],
+    scales: Annotated[int, typer.Argument(min=1, max=20, metavar="[SCALES]", help="How many resolutions.")] = 1,
+    data: Data = None,
+) -> None:
+    """Write the blocks of the labels NAME to Arrow files, one for each shard of a Neuroglancer precomputed volume.
+
+    Needs --data. A resolution has a folder s0, s1, ..., a shard two files in it, named after its first voxel: X_Y_Z.arrow, an
+    Arrow IPC stream with a row for each block, and X_Y_Z.csv, which tells where in the stream a block is. SPEC may have a
+    "batch_size": the blocks of a record batch. Blocks outside the size that it gives are left out.
+    """
+    from dvid.cli.boxes import boxes_of
+    from dvid.cli.local_labels import StoreLabels
+    from dvid.cli.output import progress_bar, say
+    from dvid.interop.shards import need_arrow, read_spec, write_shard
+
+    need_arrow()
+    if os.path.lexists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
+        raise Conflict(f"{folder} exists already: choose an empty folder")
+    with open_target(None, data, read_only=True) as target:
+        if data is None:
+            raise typer.BadParameter("export-shards reads the store itself: name its folder with --data DIR")
+        labels = target.labels(target.node(context.obj), context.meta[INSTANCE])
+        assert isinstance(labels, StoreLabels)
+        block = labels.info.block_zyx
+        described = read_spec(spec, block)
+        blocks = files = 0
+        for scale in range(min(scales, len(described.scales), labels.info.scales + 1)):
+            there, extents = described.scales[scale], labels.info.at_scale(scale).extents
+            grid = Box((0, 0, 0), there.grid_zyx)
+            held = Box((0, 0, 0), (0, 0, 0))
+            if extents is not None:
+                around = extents.blocks(block)
+                held = Box(around.start_zyx, around.stop_zyx) & grid
+            shards = list(boxes_of(held, there.shard_zyx, there.shard_zyx)) if held else []
+            with progress_bar(f"scale {scale}", len(shards), unit="shards") as advance:
+                for shard in shards:
+                    first = (a // n * n * e for a, n, e in zip(shard.start_zyx, there.shard_zyx, block, strict=True))
+                    name = "_".join(map(str, reversed(list(first))))
+                    found = labels.blocks(scale, list(shard.blocks((1, 1, 1))))
+                    count = write_shard(os.path.join(folder, f"s{scale}", name), found, described.batch)
+                    blocks, files = blocks + count, files + (count > 0)
+                    advance(1)
+    say(f"wrote {blocks} blocks in {files} shards to {folder}")

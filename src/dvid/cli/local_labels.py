@@ -6,18 +6,21 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from dvid.cli.target import VolumeInfo
+from dvid.codecs.labelblocks import labels_of
 from dvid.codecs.labelindex import LabelIndices
 from dvid.database import Database
 from dvid.datatypes.labelmap.arguments import need_index
 from dvid.datatypes.labelmap.volume import Segmentation
-from dvid.geometry import Box
+from dvid.geometry import Box, Zyx
+from dvid.interop.shards import ShardBlock
 from dvid.kernels.runs import Runs
 from dvid.labels import agglomeration
 from dvid.labels.agglomeration import Regrouping
 from dvid.labels.bodies import all_bodies
 from dvid.labels.indices import indices_of
-from dvid.labels.mapping import all_mappings
+from dvid.labels.mapping import all_mappings, bodies_of
 from dvid.labels.numbering import set_next_start
+from dvid.labels.scales import Scales
 from dvid.labels.tables import Labels
 from dvid.versions.view import Edit
 
@@ -82,6 +85,20 @@ class StoreLabels:
         """All supervoxels that belong to bodies of other numbers, and these, as they were at one moment."""
         with self._segmentation.view() as view:
             yield from all_mappings(view)
+
+    def blocks(self, scale: int, places_zyx: Sequence[Zyx]) -> Iterator[ShardBlock]:
+        """The blocks at some places of a resolution that hold anything but label 0."""
+        with self._segmentation.view() as view:
+            scales = Scales(view)
+            for first in range(0, len(places_zyx), _WORK_AT_ONCE):
+                some = places_zyx[first : first + _WORK_AT_ONCE]
+                for place, block in zip(some, scales.read(scale, some), strict=True):
+                    if block is None:
+                        continue
+                    supervoxels = labels_of(block)
+                    bodies = bodies_of(view, supervoxels)
+                    if bodies.any():
+                        yield ShardBlock(place, supervoxels, bodies, block.data)
 
     def set_next_label(self, start: int, ceiling: int | None) -> None:
         """Let new labels count up from behind a label."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dvid.cli.labels import INSTANCE, composite, dump, fvdb, repair_max_label, set_next_label
+from dvid.cli.labels import INSTANCE, composite, dump, export_shards, fvdb, repair_max_label, set_next_label
 from dvid.cli.options import Data, Server, Workers, three_integers
 from dvid.cli.target import open_target
 
@@ -26,7 +26,8 @@ class _NodeGroup(TyperGroup):
 
 
 _OF_INSTANCE = {
-    word: f"NAME {word}" for word in ("load", "composite", "dump", "set-nextlabel", "repair-maxlabel", "fvdb")
+    word: f"NAME {word}"
+    for word in ("load", "composite", "dump", "set-nextlabel", "repair-maxlabel", "fvdb", "export-shards")
 }
 
 node_app = typer.Typer(
@@ -111,5 +112,6 @@ def load(
 node_app.command("NAME composite")(composite)
 node_app.command("NAME dump")(dump)
 node_app.command("NAME fvdb")(fvdb)
+node_app.command("NAME export-shards")(export_shards)
 node_app.command("NAME set-nextlabel")(set_next_label)
 node_app.command("NAME repair-maxlabel")(repair_max_label)
