@@ -7,10 +7,12 @@ for, at its version or one before, gets it made on the spot: nobody ever sees an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
+from typing import TypeVar
 
 from dvid.codecs.labelblocks import Block, deflate, downres, trusted
+from dvid.errors import MergeConflict
 from dvid.geometry import Zyx
 from dvid.labels.blocks import OpenBlocks, block_shape, read_blocks, stored_blocks
 from dvid.labels.tables import BLOCKS, block_key
@@ -20,6 +22,9 @@ from dvid.versions.view import Edit, View
 from dvid.versions.work import Task
 
 MOST_COUNTED = 100_000
+
+T = TypeVar("T")
+_Read = Callable[[View, int, Sequence[Zyx]], list[T | None]]
 
 
 def lowest(view: View) -> int:
@@ -44,34 +49,58 @@ def _asked_at(view: View) -> list[int]:
 class Scales:
     """The blocks of all scales as they should be, whether or not they are made yet."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, versions: Sequence[int] | None = None) -> None:
+        """`versions`, of those that the view sees, are where blocks wait to be made; None to look for them."""
         self._view = view
-        self._versions = _asked_at(view) if lowest(view) else []
+        if versions is None:
+            versions = _asked_at(view) if lowest(view) else ()
+        self._versions = versions
 
     def is_asked(self, scale: int, place: Zyx) -> bool:
         """True if the stored block is out of date."""
         if not scale:
             return False
         view, what = self._view, block_key(scale, place)
-        return any(work.is_asked(view.snapshot, view.instance, version, what) for version in self._versions)
+        asked = [v for v in self._versions if work.is_asked(view.snapshot, view.instance, v, what)]
+        if not asked:
+            return False
+        try:
+            written = view.written_at(BLOCKS, what)  # at a version after those: then it is of what that version has
+        except MergeConflict:
+            return True
+        return written is None or any(written == v or not view.version(written).sees(v) for v in asked)
 
     def read(self, scale: int, places: Sequence[Zyx]) -> list[Block | None]:
         """Blocks, decompressed; None where there is nothing."""
-        view = self._view
-        found = read_blocks(view, scale, places)
-        for at, place in enumerate(places if self._versions else ()):
-            if self.is_asked(scale, place):
-                found[at] = self.made(scale, place)
+        found, absent = self._stored(read_blocks, scale, places)
+        for at in absent:
+            found[at] = self.made(scale, places[at])
         return found
 
     def compressed(self, scale: int, places: Sequence[Zyx]) -> list[memoryview | bytes | None]:
         """Blocks as they are stored."""
-        found: list[memoryview | bytes | None] = list(stored_blocks(self._view, scale, places))
-        for at, place in enumerate(places if self._versions else ()):
-            if self.is_asked(scale, place):
-                block = self.made(scale, place)
-                found[at] = None if block is None else deflate(block)
+        stored, absent = self._stored(stored_blocks, scale, places)
+        found: list[memoryview | bytes | None] = list(stored)
+        for at in absent:
+            found[at] = _deflated(self.made(scale, places[at]))
         return found
+
+    def _stored(self, read: _Read[T], scale: int, places: Sequence[Zyx]) -> tuple[list[T | None], list[int]]:
+        """Blocks as `read` finds them, and at which places they are to be made instead.
+
+        A merged node may inherit several of a lower resolution, each without what the others' versions wrote.
+        """
+        try:
+            found = read(self._view, scale, places)
+        except MergeConflict:
+            if not scale:
+                raise
+            if len(places) == 1:
+                return [None], [0]
+            each = [self._stored(read, scale, [place]) for place in places]
+            return [found for (found,), _ in each], [at for at, (_, absent) in enumerate(each) if absent]
+        asked = places if self._versions else ()
+        return found, [at for at, place in enumerate(asked) if self.is_asked(scale, place)]
 
     def open(self, scale: int, places: Sequence[Zyx]) -> OpenBlocks:
         """Blocks, ready to be decoded."""
@@ -120,7 +149,7 @@ def _put(edit: Edit, what: bytes, block: bytes | None) -> None:
 
 def compute(view: View, some: Sequence[Task]) -> list[bytes | None]:
     """Make blocks that were asked for at the view's version; None where there is nothing."""
-    scales = Scales(view)
+    scales = Scales(view, _asked_at(view))  # whether or not the instance is to have lower resolutions still
     return [_deflated(scales.made(what[0], layout.block_of(what[1:]))) for _, what, _ in some]
 
 
