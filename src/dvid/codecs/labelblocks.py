@@ -113,16 +113,21 @@ def inflate_labels(data: Buffer) -> Labels:
         BadRequest: the data are damaged.
     """
     # Not ISA-L, which is faster for all of it: zlib stops where it is told to, ISA-L inflates 32 KiB or more beforehand.
-    decoder = zlib.decompressobj(wbits=_GZIP_WBITS)
+    decoder, rest = zlib.decompressobj(wbits=_GZIP_WBITS), data
+    plain, wanted = b"", _HEAD.size
     try:
-        head = decoder.decompress(data, _HEAD.size)
-        count = _HEAD.unpack(head)[3]
-        listed = decoder.decompress(decoder.unconsumed_tail, 8 * count) if count else b""
-    except (zlib.error, struct.error) as error:
+        while len(plain) < wanted:
+            if decoder.eof:  # gzip may have several members
+                decoder, rest = zlib.decompressobj(wbits=_GZIP_WBITS), decoder.unused_data
+            more = decoder.decompress(rest, wanted - len(plain))
+            if not more and not decoder.eof:
+                raise BadRequest(f"gzip data of a label block end after {len(plain)} bytes, before its labels")
+            plain, rest = plain + more, decoder.unconsumed_tail
+            if len(plain) == _HEAD.size:
+                wanted += 8 * _HEAD.unpack(plain)[3]
+    except zlib.error as error:
         raise BadRequest(f"gzip data of a label block are damaged: {error}") from None
-    if len(listed) != 8 * count:
-        raise BadRequest(f"gzip data of a label block end before its {count} labels")
-    return np.frombuffer(listed, np.uint64)
+    return np.frombuffer(plain, np.uint64, offset=_HEAD.size)
 
 
 # ---- parts --------------------------------------------------------------------------------------

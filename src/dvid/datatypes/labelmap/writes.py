@@ -9,12 +9,11 @@ from dvid.errors import Conflict, TooLarge
 from dvid.geometry import Box, Zyx
 from dvid.labels.blocks import block_shape
 from dvid.labels.painting import as_supervoxels
-from dvid.labels.tables import Labels
+from dvid.labels.tables import BLOCKS, Labels
 from dvid.labels.writing import NewBlock, extents_of_blocks, from_voxels, from_wire, write_blocks
 from dvid.routes import TEXT, Call, Reply
 from dvid.storage.protocol import Buffer
 from dvid.versions.view import Edit, View
-
 
 _BLOCK_BYTES = 4 << 10
 _LABEL_BYTES = 64
@@ -32,7 +31,7 @@ class Draft:
             box: what the extents are to hold; None for the blocks that are added.
             bodies: what is added are labels of bodies, not of supervoxels.
         """
-        self._version = view.node.version
+        self._where = view.key(BLOCKS, b"")  # names the instance and the version
         self._shape = block_shape(view)
         self._indexed = bool(view.instance.settings["IndexedLabels"])
         self._box = box
@@ -70,7 +69,7 @@ class Draft:
         """
 
         def write(edit: Edit) -> Reply:
-            if edit.node.version != self._version:
+            if edit.key(BLOCKS, b"") != self._where:
                 raise Conflict("the branch has moved to another node while the request came in: send it again")
             if self._blocks:
                 blocks = as_supervoxels(edit, self._blocks) if self._bodies else self._blocks
