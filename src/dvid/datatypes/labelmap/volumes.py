@@ -17,7 +17,7 @@ from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.labelmap.arguments import HASH, SUPERVOXELS, checked_body
 from dvid.datatypes.labelmap.writes import Draft
 from dvid.datatypes.planes import Plane, parse_dims, scaled, stored_size
-from dvid.datatypes.roi.operations import touched_blocks, voxel_mask
+from dvid.datatypes.roi.operations import sampled_mask, touched_blocks, voxel_mask
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz
 from dvid.kernels.colours import pseudocolours
@@ -60,13 +60,8 @@ def _checked_box(call: Call, view: View, box: Box, scale: int, *, whole: bool) -
 
 def _mask(view: View, box: Box, scale: int, roi: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which voxels of a box lie in a region: that of their first voxel at full resolution counts."""
-    region, step = view.sibling(roi), 1 << scale
-    if not scale:
-        return voxel_mask(region, box)
-    start = tuple(edge * step for edge in box.start_zyx)
-    stop = tuple((edge - 1) * step + 1 for edge in box.stop_zyx)
-    full = Box(start, stop)  # type: ignore[arg-type]
-    return voxel_mask(region, full)[::step, ::step, ::step]
+    region = view.sibling(roi)
+    return sampled_mask(region, box, scale) if scale else voxel_mask(region, box)
 
 
 def _masked(view: View, box: Box, scale: int, supervoxels: bool, roi: str) -> Labels:

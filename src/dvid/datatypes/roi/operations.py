@@ -222,7 +222,40 @@ def points_inside(view: View, points_xyz: Ints) -> Mask:
     Returns:
         (n,) bool.
     """
-    blocks = points_xyz[:, ::-1] // np.array(_grid(view), np.int64)
+    return _blocks_inside(view, points_xyz[:, ::-1].astype(np.int64) // np.array(_grid(view)))
+
+
+def sampled_mask(view: View, box: Box, scale: int) -> Mask:
+    """Which voxels of a lower resolution have their first voxel in a region: (z, y, x) bool.
+
+    Args:
+        view: the region.
+        box: in voxels of the scale.
+        scale: each has half the resolution of the one before; 0 is full resolution.
+
+    Raises:
+        BadRequest: the instance is not a region.
+    """
+    step = 1 << min(scale, 32)  # from there on all but the voxel 0 lie outside the coordinates
+    edges = zip(box.start_zyx, box.stop_zyx, strict=True)
+    first = [np.arange(start, stop, dtype=np.int64) * step for start, stop in edges]
+    inside_z, inside_y, inside_x = ((axis >= MIN_COORDINATE) & (axis <= MAX_COORDINATE) for axis in first)
+    clipped = [axis.clip(MIN_COORDINATE, MAX_COORDINATE) // edge for axis, edge in zip(first, _grid(view), strict=True)]
+    (z, of_z), (y, of_y), (x, of_x) = (np.unique(axis, return_inverse=True) for axis in clipped)
+    mask = np.empty((len(z), len(y), len(x)), np.bool_)
+    whole = Box((0, 0, 0), mask.shape)
+    for part in whole.parts(_PIECE_BYTES):
+        at = part.slices_in(whole)
+        points = np.stack(np.meshgrid(z[at[0]], y[at[1]], x[at[2]], indexing="ij"), -1).reshape(-1, 3)
+        mask[at] = _blocks_inside(view, points).reshape(part.shape_zyx)
+    found: Mask = mask[np.ix_(of_z, of_y, of_x)]
+    found &= inside_z[:, None, None]
+    found &= inside_y[:, None]
+    found &= inside_x
+    return found
+
+
+def _blocks_inside(view: View, blocks: NDArray[np.int64]) -> Mask:
     inside = np.zeros(len(blocks), np.bool_)
     order = np.argsort(blocks[:, 0], kind="stable")
     zs, starts = np.unique(blocks[order, 0], return_index=True)
