@@ -60,7 +60,7 @@ def _leaves(view: View, label: int, scale: int, most_bytes: int, *, supervoxel: 
 
 
 def _name(text: str) -> str:
-    encoded = text.encode(errors="replace")
+    encoded = text.encode()
     if len(encoded) > MAX_NAME_BYTES or b"\0" in encoded:
         raise BadRequest(f"at most {MAX_NAME_BYTES} bytes, none of them 0, were expected, not {text[:40]!r}")
     return text
