@@ -15,6 +15,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
+from dvid.kernels.compiling import kernel
 from dvid.kernels.native import copy_bytes
 
 Bytes = NDArray[np.uint8]
@@ -121,9 +122,7 @@ def _fill_block(origin_zyx: NDArray[np.intp], shape_zyx: tuple[int, int, int], b
                         box[z, y, x * itemsize + i] = background[i]
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.void(_ADDRESSES, _ORIGINS, types.UniTuple(types.intp, 3), _VOXEL, _BOX), nogil=True, cache=True
-)
+@kernel(types.void(_ADDRESSES, _ORIGINS, types.UniTuple(types.intp, 3), _VOXEL, _BOX), nogil=True)
 def _gather(
     addresses: NDArray[np.uintp],
     origins_zyx: NDArray[np.intp],
@@ -140,10 +139,9 @@ def _gather(
             _fill_block(origins_zyx[i], shape_zyx, background, box)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.void(_READ_BOX, _ORIGINS, types.UniTuple(types.intp, 3), types.intp, types.intp, _BLOCKS),
     nogil=True,
-    cache=True,
 )
 def _scatter(
     box: Bytes,

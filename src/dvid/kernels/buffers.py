@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
+from dvid.kernels.compiling import kernel
 from dvid.kernels.native import clear_error, copy_bytes, get_buffer, release_buffer
 
 # A Py_buffer is smaller than this in every CPython; its first field is the address, its third the length in bytes:
@@ -18,7 +18,7 @@ _BUFFER_WORDS = 32
 _CONTIGUOUS = 0
 
 
-@numba.njit("intp(intp[::1], intp, uintp[::1], intp[::1])", cache=True)  # type: ignore[untyped-decorator]
+@kernel("intp(intp[::1], intp, uintp[::1], intp[::1])")
 def _locate(identities: NDArray[np.intp], none: int, addresses: NDArray[np.uintp], sizes: NDArray[np.intp]) -> int:
     """Fill in address and size of each object; returns the index of the first that is no buffer, or -1.
 
@@ -62,7 +62,7 @@ def addresses(views: Sequence[bytes | bytearray | memoryview | None]) -> NDArray
     return locate(views)[0]
 
 
-@numba.njit("void(uintp[::1], intp[::1], uint8[:, ::1])", nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel("void(uintp[::1], intp[::1], uint8[:, ::1])", nogil=True)
 def _read_heads(addresses: NDArray[np.uintp], sizes: NDArray[np.intp], heads: NDArray[np.uint8]) -> None:
     count = heads.shape[1]
     for i in range(len(addresses)):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
+from dvid.kernels.compiling import kernel
 from dvid.kernels.native import xxh3_64
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(uintp[::1], intp[::1], uint64[::1], uint64[::1])", nogil=True, cache=True
-)
+@kernel("void(uintp[::1], intp[::1], uint64[::1], uint64[::1])", nogil=True)
 def _xxh3(
     addresses: NDArray[np.uintp], sizes: NDArray[np.intp], seeds: NDArray[np.uint64], found: NDArray[np.uint64]
 ) -> None:
@@ -42,9 +40,7 @@ def checksums(addresses: NDArray[np.uint64], sizes: NDArray[np.int64], seeds: ND
     return found
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.UniTuple(types.uint64, 2)(types.Array(types.uint8, 1, "C", readonly=True)), nogil=True, cache=True
-)
+@kernel(types.UniTuple(types.uint64, 2)(types.Array(types.uint8, 1, "C", readonly=True)), nogil=True)
 def _fnv(data: NDArray[np.uint8]) -> tuple[np.uint64, np.uint64]:
     """The high and the low half. The prime is 2^88 + 0x13b, so that one multiplication is three shorter ones."""
     prime, half = np.uint64(0x13B), np.uint64(32)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from dvid.kernels.compiling import kernel
+
 _LABELS = types.Array(types.uint64, 2, "C", readonly=True)
 
 
-@numba.njit(types.void(_LABELS, types.Array(types.uint8, 3, "C")), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.void(_LABELS, types.Array(types.uint8, 3, "C")), nogil=True)
 def _colour(labels: NDArray[np.uint64], out: NDArray[np.uint8]) -> None:
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):

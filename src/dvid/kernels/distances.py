@@ -14,6 +14,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
+from dvid.kernels.compiling import kernel
 from dvid.kernels.words import signed
 
 LONGEST_SIDE = 1024
@@ -197,7 +198,7 @@ def _measure(marks: _Marks, found: _Found, open_sets: NDArray[np.uint8], columns
                         found[mark - FIRST_OTHER] = square
 
 
-@numba.njit(types.void(_MARKS, _FOUND), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.void(_MARKS, _FOUND), nogil=True)
 def _nearest(marks: _Marks, found: _Found) -> None:
     found[:] = ABSENT
     if not _look(marks, found):

@@ -10,6 +10,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from dvid.kernels.compiling import kernel
+
 ENTRY_BYTES = 6
 
 _Bytes = NDArray[np.uint8]
@@ -28,7 +30,7 @@ _ROWS = types.Array(types.uint8, 1, "C", readonly=True)
 _INTEGERS = types.Array(types.int64, 1, "C", readonly=True)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.intp(
         _ROWS,
         _INTEGERS,
@@ -39,7 +41,6 @@ _INTEGERS = types.Array(types.int64, 1, "C", readonly=True)
         types.Array(types.int64, 1, "C"),
     ),
     nogil=True,
-    cache=True,
 )
 def _merge(
     rows: _Bytes,

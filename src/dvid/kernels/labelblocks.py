@@ -8,6 +8,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
+from dvid.kernels.compiling import kernel
 from dvid.kernels.labellayout import (
     ADDRESSES,
     BLOCK,
@@ -180,10 +181,9 @@ def _decode(
                 values += bits * (SUB_VOXELS // 8)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.intp(ADDRESSES, LABELS, PLACES, POINTS, TRIPLE, types.uintp, TRIPLE, types.intp, types.intp),
     nogil=True,
-    cache=True,
 )
 def _decode_blocks(
     addresses: NDArray[np.uint64],
@@ -262,7 +262,7 @@ def decode_blocks(
 # ---- count, points ------------------------------------------------------------------------------
 
 
-@numba.njit(types.void(BLOCK, _COUNTS), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.void(BLOCK, _COUNTS), nogil=True)
 def _count(data: _Bytes, counts: _Labels) -> None:
     at = layout_of(signed(data.ctypes.data))
     subs = at.gz * at.gy * at.gx
@@ -314,7 +314,7 @@ def count_labels(block: _Bytes) -> _Labels:
     return counts
 
 
-@numba.njit(types.int64(BLOCK, POINTS, _FOUND), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.int64(BLOCK, POINTS, _FOUND), nogil=True)
 def _find(data: _Bytes, points_zyx: _Places, found: _Places) -> int:
     at = layout_of(signed(data.ctypes.data))
     subs = at.gz * at.gy * at.gx if at.labels > 1 else 0

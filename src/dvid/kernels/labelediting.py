@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
 from dvid.kernels.buffers import addresses
+from dvid.kernels.compiling import kernel
 from dvid.kernels.labelblocks import fill_rows, fill_sub, load_table, unpack_sub
 from dvid.kernels.labellayout import (
     ADDRESSES,
@@ -89,9 +90,7 @@ def _mark(runs: _Runs, at: Layout, marks: _Bytes) -> int:
     return -1
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    _OUT(BLOCK, _RUNS, LABELS, LABELS, types.boolean, types.int64, _FOUND), nogil=True, cache=True
-)
+@kernel(_OUT(BLOCK, _RUNS, LABELS, LABELS, types.boolean, types.int64, _FOUND), nogil=True)
 def _paint(
     data: _Bytes, runs: _Runs, inside: _Labels, outside: _Labels, write: bool, multiplier: int, counts: _Places
 ) -> _Bytes:
@@ -252,7 +251,7 @@ def _halve(fine: int, target: int) -> None:
                 store_u64(target + z * _PLANE_BYTES + y * _ROW_BYTES + x * 8, label if change == 0 else _winner(cell))
 
 
-@numba.njit(_OUT(ADDRESSES, TRIPLE, types.int64), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(_OUT(ADDRESSES, TRIPLE, types.int64), nogil=True)
 def _downres(children: NDArray[np.uint64], grid_zyx: tuple[int, int, int], multiplier: int) -> _Bytes:
     gz, gy, gx = grid_zyx
     subs = gz * gy * gx

@@ -28,6 +28,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from dvid.kernels.compiling import kernel
 from dvid.kernels.words import load_u8, load_u16, load_u32, load_u64, signed, turned
 
 SUB = 8
@@ -127,7 +128,7 @@ def row_first(values: int, row: int, bits: int, word: np.uint64) -> int:
     return place
 
 
-@numba.njit(types.UniTuple(types.int64, 2)(BLOCK), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.UniTuple(types.int64, 2)(BLOCK), nogil=True)
 def _check(data: _Bytes) -> tuple[int, int]:
     """What is wrong, and the number that tells of it."""
     block, size = signed(data.ctypes.data), len(data)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box
+from dvid.kernels.compiling import kernel
 from dvid.kernels.labellayout import (
     ADDRESSES,
     BLOCK,
@@ -148,10 +149,9 @@ def _row_runs(mask: int, start: int, stop: int, oz: int, oy: int, ox: int, targe
     return target if begun < 0 else _put(target, ox + begun, oy, oz, stop - begun)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.Tuple((_RUNS, types.Array(types.int64, 1, "C")))(ADDRESSES, POINTS, _FLAGS, PLACES, _SIX, types.intp),
     nogil=True,
-    cache=True,
 )
 def _runs(
     addresses: NDArray[np.uint64],
@@ -195,7 +195,7 @@ def _runs(
     return runs[:used].copy(), ends
 
 
-@numba.njit(types.UniTuple(types.int64, 2)(ADDRESSES, POINTS, PLACES, types.int64), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.UniTuple(types.int64, 2)(ADDRESSES, POINTS, PLACES, types.int64), nogil=True)
 def _fits(addresses: NDArray[np.uint64], origins_zyx: _Places, starts: _Places, flags: int) -> tuple[int, int]:
     """The first block whose flags or place do not fit, or -1; and the sub-blocks of the largest one."""
     largest = 0
@@ -257,7 +257,7 @@ def block_runs(
 # ---- the format "blocks" ------------------------------------------------------------------------
 
 
-@numba.njit(_OUT(BLOCK, _FLAGS, types.UniTuple(types.int64, 3)), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(_OUT(BLOCK, _FLAGS, types.UniTuple(types.int64, 3)), nogil=True)
 def _binary(data: _Bytes, flags: _Bytes, origin_xyz: tuple[int, int, int]) -> _Bytes:
     block = signed(data.ctypes.data)
     at = layout_of(block)

@@ -7,6 +7,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from dvid.kernels.compiling import kernel
+
 _Labels = NDArray[np.uint64]
 _Bytes = NDArray[np.uint8]
 
@@ -34,9 +36,7 @@ def _slot(label: np.uint64, labels: _Labels, states: _Bytes, multiplier: np.uint
 # Without nogil: threads share a table, and none must see another in the middle of a change.
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.void(_LABELS, _OWN_LABELS, _STATES, _ROWS, types.uint64, _ROWS, _STATES), cache=True
-)
+@kernel(types.void(_LABELS, _OWN_LABELS, _STATES, _ROWS, types.uint64, _ROWS, _STATES))
 def _find(
     asked: _Labels,
     labels: _Labels,
@@ -54,9 +54,7 @@ def _find(
                 found[i, j] = rows[slot, j]
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.void(_LABELS, _READ_ROWS, _READ_STATES, _OWN_LABELS, _STATES, _ROWS, types.uint64), cache=True
-)
+@kernel(types.void(_LABELS, _READ_ROWS, _READ_STATES, _OWN_LABELS, _STATES, _ROWS, types.uint64))
 def _put(
     given: _Labels,
     given_rows: _Bytes,

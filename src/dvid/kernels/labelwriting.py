@@ -11,6 +11,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
+from dvid.kernels.compiling import kernel
 from dvid.kernels.labellayout import HEAD_BYTES, LARGEST_GRID, POINTS, SUB, SUB_VOXELS, TRIPLE, bits_for
 from dvid.kernels.native import copy_bytes
 from dvid.kernels.words import load_u64, signed, store_u8, store_u32, store_u64, turned
@@ -288,12 +289,11 @@ def load_sub(source: int, to_plane: int, to_row: int, sub: _Labels) -> bool:
     return True
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.Tuple((types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C")))(
         types.uintp, types.intp, types.intp, POINTS, TRIPLE, types.int64
     ),
     nogil=True,
-    cache=True,
 )
 def _encode_blocks(
     box_address: int,

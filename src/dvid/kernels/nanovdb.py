@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from dvid.kernels.compiling import kernel
 from dvid.kernels.runs import Longs, Runs
 
 Masks = NDArray[np.uint64]
@@ -14,14 +14,13 @@ Masks = NDArray[np.uint64]
 LEAF_SIDE = 8
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.void(
         types.Array(types.int64, 1, "C", readonly=True),
         types.Array(types.int32, 2, "C", readonly=True),
         types.Array(types.uint64, 2, "C"),
     ),
     nogil=True,
-    cache=True,
 )
 def _set_bits(bounds: Longs, pieces: Runs, masks: Masks) -> None:
     for leaf in range(len(masks)):

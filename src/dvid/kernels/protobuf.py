@@ -14,6 +14,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from dvid.kernels.compiling import kernel
+
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.uint64]
 Counts = NDArray[np.uint32]
@@ -111,12 +113,11 @@ _INDICES, _INDEX, _BLOCK, _SVCOUNT, _COUNT = range(5)
 
 
 # One loop for all depths: with a function for each, half of the time goes into counting references to the arrays.
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.UniTuple(types.int64, 5)(
         *(_TEXT, types.boolean, _LABELS, _LABELS, _LONG_TABLE, _LONGS, _LABELS, _LONGS, _LABELS, _COUNTS)
     ),
     nogil=True,
-    cache=True,
 )
 def _read_indices(
     data: Bytes,
@@ -223,10 +224,9 @@ def _read_indices(
             at += np.int64(value)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.int64(_READ_LONGS, _READ_LABELS, _READ_LONGS, _READ_LABELS, _READ_COUNTS, _LONGS, _POINTS, _LABELS, _COUNTS),
     nogil=True,
-    cache=True,
 )
 def _settle(
     block_bounds: Longs,
@@ -335,9 +335,7 @@ def settle_indices(
 # ---- MappingOps ---------------------------------------------------------------------------------
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.UniTuple(types.int64, 4)(_TEXT, _LABELS, _LABELS, _LONGS, _LABELS), nogil=True, cache=True
-)
+@kernel(types.UniTuple(types.int64, 4)(_TEXT, _LABELS, _LABELS, _LONGS, _LABELS), nogil=True)
 def _read_mappings(
     data: Bytes, mutids: Labels, mapped: Labels, bounds: Longs, originals: Labels
 ) -> tuple[int, int, int, int]:

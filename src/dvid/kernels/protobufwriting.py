@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numba import types
 
+from dvid.kernels.compiling import kernel
 from dvid.kernels.protobuf import AXIS_BITS, BLOCK_LIMIT, BYTES, SIGN, VARINT, Bytes, Counts, Labels, Longs, Points
 
 _TEXT = types.Array(types.uint8, 1, "C", readonly=True)
@@ -46,7 +47,7 @@ def _block_code(z: int, y: int, x: int) -> np.uint64:
     return np.uint64(code)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.int64(
         *(
             _LABELS,
@@ -61,7 +62,6 @@ def _block_code(z: int, y: int, x: int) -> np.uint64:
         *(_LONGS, _LONG_TABLE),
     ),
     nogil=True,
-    cache=True,
 )
 def _measure(
     labels: Labels,
@@ -103,13 +103,12 @@ def _measure(
     return total
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.void(
         *(_LABELS, _LABELS, _READ_LONGS, _POINTS, _LABELS, _COUNTS, _TEXT, _READ_LONGS),
         *(types.boolean, _LONGS, _LONG_TABLE, _BUFFER),
     ),
     nogil=True,
-    cache=True,
 )
 def _write(
     labels: Labels,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dvid.errors import BadRequest, TooLarge
 from dvid.geometry import Box, Zyx
+from dvid.kernels.compiling import kernel
 
 Runs = NDArray[np.int32]
 Points = NDArray[np.int32]
@@ -35,7 +36,7 @@ def count_voxels(runs: Runs) -> int:
     return int(runs[:, 3].sum(dtype=np.int64))
 
 
-@numba.njit(types.int64(_READ_RUNS), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.int64(_READ_RUNS), nogil=True)
 def _first_wrong(runs: Runs) -> int:
     for i in range(len(runs)):
         if runs[i, 3] < 1 or np.int64(runs[i, 0]) + runs[i, 3] > _STOP:
@@ -69,7 +70,7 @@ def _stable_order(*columns: NDArray[np.int32]) -> NDArray[np.intp]:
     return np.arange(len(columns[0])) if order is None else order
 
 
-@numba.njit(types.boolean(_READ_RUNS), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.boolean(_READ_RUNS), nogil=True)
 def _in_order(runs: Runs) -> bool:
     for i in range(1, len(runs)):
         z, y = runs[i, 2], runs[i, 1]
@@ -82,7 +83,7 @@ def _in_order(runs: Runs) -> bool:
     return True
 
 
-@numba.njit(types.int64(_RUNS, types.int64, types.int64), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
 def _join(runs: Runs, begin: int, kept: int) -> int:
     """Join runs from `begin` on, which are sorted by z, y and x, and write them from `kept` <= begin on; where it ended."""
     if begin >= len(runs):
@@ -105,6 +106,11 @@ def _join(runs: Runs, begin: int, kept: int) -> int:
     return kept + 1
 
 
+@kernel(types.int64(_RUNS), nogil=True)
+def _join_all(runs: Runs) -> int:
+    return _join(runs, 0, 0)  # type: ignore[no-any-return]
+
+
 def ordered_runs(runs: Runs) -> Runs:
     """The same voxels in order. Runs that are in order already are returned as they are.
 
@@ -118,12 +124,10 @@ def ordered_runs(runs: Runs) -> Runs:
     if _in_order(runs):
         return runs
     ordered = runs[_stable_order(runs[:, 0], runs[:, 1], runs[:, 2])]
-    return ordered[: _join(ordered, 0, 0)]
+    return ordered[: _join_all(ordered)]
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.int64(_READ_RUNS, types.int64, types.int64, _LONGS, _RUNS), nogil=True, cache=True
-)
+@kernel(types.int64(_READ_RUNS, types.int64, types.int64, _LONGS, _RUNS), nogil=True)
 def _join_blocks(runs: Runs, height: int, width: int, places: Longs, out: Runs) -> int:
     """Bring each row of blocks in order of z, y and x by counting, then join; the number of runs left."""
     begin, kept = 0, 0
@@ -177,7 +181,7 @@ def join_blocks(runs: Runs, block_zyx: Zyx) -> Runs:
     return out[: _join_blocks(np.ascontiguousarray(runs), height, width, places, out)]
 
 
-@numba.njit(types.int64(_READ_RUNS, _RUNS), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.int64(_READ_RUNS, _RUNS), nogil=True)
 def _runs_of_points(points_zyx: Points, out: Runs) -> int:
     count = 0
     for i in range(len(points_zyx)):
@@ -211,10 +215,9 @@ def runs_of_points(points_zyx: Points) -> Runs:
 # ---- clipping and cutting -----------------------------------------------------------------------
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.int64(_READ_RUNS, types.UniTuple(types.int64, 3), types.UniTuple(types.int64, 3), _RUNS),
     nogil=True,
-    cache=True,
 )
 def _clip(runs: Runs, start_zyx: Zyx, stop_zyx: Zyx, out: Runs) -> int:
     count = 0
@@ -241,7 +244,7 @@ def clip_runs(runs: Runs, box: Box) -> Runs:
     return out[: _clip(np.ascontiguousarray(runs), box.start_zyx, box.stop_zyx, out)]
 
 
-@numba.njit(types.int64(_READ_RUNS, types.int64), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.int64(_READ_RUNS, types.int64), nogil=True)
 def _count_pieces(runs: Runs, width: int) -> int:
     count = 0
     for i in range(len(runs)):
@@ -250,9 +253,7 @@ def _count_pieces(runs: Runs, width: int) -> int:
     return count
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.int64(_READ_RUNS, types.UniTuple(types.int64, 3), _RUNS, _RUNS), nogil=True, cache=True
-)
+@kernel(types.int64(_READ_RUNS, types.UniTuple(types.int64, 3), _RUNS, _RUNS), nogil=True)
 def _cut(runs: Runs, block_zyx: Zyx, blocks_zyx: Points, pieces: Runs) -> int:
     depth, height, width = block_zyx
     count = 0

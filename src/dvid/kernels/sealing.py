@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
 from dvid.kernels.boxes import _copy_block
+from dvid.kernels.compiling import kernel
 from dvid.kernels.native import address_pointer, copy_bytes, lz4_compress_fast, xxh3_64
 from dvid.kernels.stored import HEADER_BYTES, LZ4_SIZE_BYTES, Codes
 
@@ -54,7 +55,7 @@ def _pack_lz4(block: int, size: int, room: _Bytes) -> int:
     return int(count) + LZ4_SIZE_BYTES
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.void(
         _BOX,
         _ORIGINS,
@@ -67,7 +68,6 @@ def _pack_lz4(block: int, size: int, room: _Bytes) -> int:
         types.Array(types.intp, 1, "C"),
     ),
     nogil=True,
-    cache=True,
 )
 def _seal_blocks(
     box: _Bytes,

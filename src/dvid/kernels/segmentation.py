@@ -15,6 +15,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest, TooLarge
+from dvid.kernels.compiling import kernel
 from dvid.kernels.labellayout import SUB, SUB_VOXELS, TRIPLE
 from dvid.kernels.labelwriting import HASH_MULTIPLIER, load_sub, tell_apart
 from dvid.kernels.native import copy_bytes
@@ -49,9 +50,7 @@ def _pack(codes: NDArray[np.uint16], bits: int, target: int) -> None:
             store_u64(target + row * bits, word)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.Array(types.uint32, 1, "C")(types.uintp, types.intp, types.intp, TRIPLE, types.int64), nogil=True, cache=True
-)
+@kernel(types.Array(types.uint32, 1, "C")(types.uintp, types.intp, types.intp, TRIPLE, types.int64), nogil=True)
 def _compress(box_address: int, to_plane: int, to_row: int, grid_zyx: tuple[int, int, int], multiplier: int) -> _Words:
     """The words; none where a table would begin too far away."""
     gz, gy, gx = grid_zyx

@@ -7,6 +7,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from dvid.kernels.compiling import kernel
+
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
@@ -35,7 +37,7 @@ def _skip_space(text: NDArray[np.uint8], at: int) -> int:
     return at
 
 
-@numba.njit(types.UniTuple(types.int64, 2)(_TEXT, _ROWS), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.UniTuple(types.int64, 2)(_TEXT, _ROWS), nogil=True)
 def _parse(text: NDArray[np.uint8], rows: Ints) -> tuple[int, int]:
     """Rows read, and the place of the first thing that does not belong there (-1: all is well)."""
     count, width = 0, rows.shape[1]
@@ -99,7 +101,7 @@ def parse_rows(text: bytes, width: int) -> tuple[Ints, int]:
 # ---- order --------------------------------------------------------------------------------------
 
 
-@numba.njit(types.int64(_ROWS), nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel(types.int64(_ROWS), nogil=True)
 def _merge(spans: Ints) -> int:
     kept = 0
     for i in range(1, len(spans)):
@@ -129,9 +131,7 @@ def ordered_spans(spans: Ints) -> Ints:
 # ---- painting -----------------------------------------------------------------------------------
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.void(_READ_ROWS, _PLANE, types.int64, types.int64, types.int64), nogil=True, cache=True
-)
+@kernel(types.void(_READ_ROWS, _PLANE, types.int64, types.int64, types.int64), nogil=True)
 def _paint(spans: Ints, plane: NDArray[np.uint8], first_row: int, first_column: int, scale: int) -> None:
     height, width = plane.shape
     for i in range(len(spans)):
@@ -265,9 +265,7 @@ def _count_blocks(zyx: Longs, begin: int, end: int, windows: Longs) -> None:
             at += 1
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    types.int64(_LONG_ROWS, _LONGS, types.int64, types.int64, _LONG_TABLE), nogil=True, cache=True
-)
+@kernel(types.int64(_LONG_ROWS, _LONGS, types.int64, types.int64, _LONG_TABLE), nogil=True)
 def _cut(spans: Longs, rows: Longs, batch: int, style: int, out: Longs) -> int:
     runs = np.empty((len(spans), 2), np.int64)
     count = 0

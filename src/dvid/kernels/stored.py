@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
 from dvid.kernels.boxes import _copy_block, _overlap
+from dvid.kernels.compiling import kernel
 from dvid.kernels.native import address_pointer, copy_bytes, lz4_decompress_safe, xxh3_64
 
 HEADER_BYTES = 9
@@ -113,7 +114,7 @@ def _fill(
                 copy_bytes(row, first, (x1 - x0) * itemsize)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.intp(
         _ADDRESSES,
         _SIZES,
@@ -129,7 +130,6 @@ def _fill(
         _STATES,
     ),
     nogil=True,
-    cache=True,
 )
 def _gather_stored(
     values: _Addresses,
@@ -228,10 +228,9 @@ def gather_stored(
     return states if left else None
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@kernel(
     types.intp(_ADDRESSES, _SIZES, _ADDRESSES, _SIZES, _READ_ROWS, types.intp, types.uintp, _TRIPLE, _STATES),
     nogil=True,
-    cache=True,
 )
 def _unpack_stored(
     values: _Addresses,

@@ -6,13 +6,14 @@ import importlib
 import pkgutil
 
 import dvid.kernels
+from dvid.kernels.compiling import load_all
 
 
 def warm() -> None:
     """Load every kernel: about 0.5 s from the cache on disk, some 30 s of processor time where they must be compiled.
 
-    The kernels are compiled as their modules are imported, since their types are declared. A server calls this in a
-    background thread; a request that comes earlier waits for the import.
+    A server calls this in a background thread; a request that comes earlier loads those that it needs.
     """
     for module in pkgutil.iter_modules(dvid.kernels.__path__, "dvid.kernels."):
         importlib.import_module(module.name)
+    load_all()
