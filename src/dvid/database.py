@@ -15,10 +15,10 @@ from dvid.storage import open_store
 from dvid.storage.protocol import Snapshot, Store, Transaction
 from dvid.versions import instances, layout, nodes, work
 from dvid.versions.catalogue import Catalogue, Directory, Node, read_instance
+from dvid.versions.edit import Edit, next_mutation
 from dvid.versions.records import InstanceRecord
 from dvid.versions.retries import has_older, prune
 from dvid.versions.stores import Choice, Snapshots, absent, check_metadata, join, store_of
-from dvid.versions.view import Edit, next_mutation
 from dvid.versions.viewing import Viewing, ViewingStores
 
 T = TypeVar("T")

@@ -20,8 +20,9 @@ from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Xyz
 
 if TYPE_CHECKING:
     from dvid.storage.protocol import Transaction
+    from dvid.versions.edit import Edit
     from dvid.versions.records import InstanceRecord
-    from dvid.versions.view import Edit, View
+    from dvid.versions.view import View
 
 OCTETS = "application/octet-stream"
 JSON = "application/json"

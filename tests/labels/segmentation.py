@@ -29,7 +29,8 @@ from dvid.labels.tables import Labels
 from dvid.labels.undo import Undone, undo
 from dvid.labels.writing import from_voxels, from_wire, write_blocks
 from dvid.versions import nodes, repos
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 T = TypeVar("T")
 

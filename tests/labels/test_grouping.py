@@ -14,7 +14,8 @@ from dvid.errors import BadRequest, LockedNode
 from dvid.labels.bodies import body
 from dvid.labels.numbering import LARGEST, next_label
 from dvid.labels.tables import INDEX, label_key
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 
 @contextmanager

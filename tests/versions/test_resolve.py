@@ -12,9 +12,9 @@ from dvid.database import Database
 from dvid.errors import BadRequest, LockedNode, MergeConflict, UnknownInstance
 from dvid.storage.protocol import Transaction
 from dvid.versions.catalogue import Directory
+from dvid.versions.edit import Edit
 from dvid.versions.layout import DATA
 from dvid.versions.resolve import resolve
-from dvid.versions.view import Edit
 
 
 def resolved(repo, parents: list[str], names: tuple[str, ...] = ("kv",), **options: str) -> str:

@@ -12,8 +12,8 @@ from dvid.errors import CorruptValue
 from dvid.storage.protocol import Transaction
 from dvid.versions import instances, layout, nodes, repos
 from dvid.versions.catalogue import Directory
+from dvid.versions.edit import FIRST_MUTATION, Edit
 from dvid.versions.layout import DATA
-from dvid.versions.view import FIRST_MUTATION, Edit
 
 
 class Failed(Exception):

@@ -14,8 +14,9 @@ from dvid.database import Database
 from dvid.errors import LockedNode, MergeConflict
 from dvid.storage.protocol import Snapshot
 from dvid.versions import instances, layout, nodes, repos
+from dvid.versions.edit import Edit
 from dvid.versions.layout import DATA
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 KEYS = [layout.text_key(text) for text in ("", "a", "a\0", "ab", "é")]
 SOME_KEYS = st.sampled_from(KEYS)

@@ -22,7 +22,7 @@ from dvid.labels.mapping import all_mappings, bodies_of
 from dvid.labels.numbering import set_next_start
 from dvid.labels.scales import Scales
 from dvid.labels.tables import Labels
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 _WORK_AT_ONCE = 64
 

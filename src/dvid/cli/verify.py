@@ -16,10 +16,10 @@ from dvid.cli.options import Settings, StoreFolder
 if TYPE_CHECKING:
     from dvid.database import Database
     from dvid.storage.protocol import Snapshot
+    from dvid.versions.edit import Edit
     from dvid.versions.envelope import Value
     from dvid.versions.inventory import Problem
     from dvid.versions.records import InstanceRecord, NodeRecord
-    from dvid.versions.view import Edit
 
 
 def verify(

@@ -13,11 +13,12 @@ from dvid.datatypes.handles import Handle
 from dvid.errors import BadRequest
 from dvid.routes import Route
 from dvid.storage.protocol import Transaction
+from dvid.versions.edit import Edit
 from dvid.versions.instances import create_instance
 from dvid.versions.records import InstanceRecord, NodeRecord
 from dvid.versions.stores import Choice
 from dvid.versions.verify import ContentCheck, InstanceCheck, Repair
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 from dvid.versions.work import Task
 
 

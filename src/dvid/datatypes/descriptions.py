@@ -11,8 +11,9 @@ from dvid.geometry import MAX_COORDINATE, Box, Xyz, reverse3
 from dvid.routes import TEXT, Call, Reply, Route, json_reply
 from dvid.storage.protocol import Transaction
 from dvid.versions import instances
+from dvid.versions.edit import Edit
 from dvid.versions.records import InstanceRecord
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 METADATA = "application/vnd.dvid-nd-data+json"
 

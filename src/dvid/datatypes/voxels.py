@@ -11,8 +11,9 @@ import numpy as np
 from dvid.datatypes.base import Options
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, Zyx, reverse3
+from dvid.versions.edit import Edit
 from dvid.versions.records import InstanceRecord
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 MAX_BLOCK_EDGE = 1024
 MAX_BLOCK_BYTES = 64 << 20

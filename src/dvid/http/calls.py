@@ -23,8 +23,9 @@ from dvid.http.retries import Attempt
 from dvid.routes import Reply
 from dvid.storage.protocol import Transaction
 from dvid.versions.catalogue import Directory
+from dvid.versions.edit import Edit
 from dvid.versions.records import InstanceRecord
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 from dvid.versions.viewing import Viewing
 
 EXCHANGE = "dvid.exchange"

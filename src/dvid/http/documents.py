@@ -15,9 +15,10 @@ from dvid.datatypes.base import describe, describe_record
 from dvid.errors import StoreAbsent
 from dvid.versions import instances, layout, logs, nodes, repos
 from dvid.versions.catalogue import Directory, Node, branch_key, read_number
+from dvid.versions.edit import FIRST_MUTATION
 from dvid.versions.records import InstanceRecord, RepoRecord
 from dvid.versions.stores import Snapshots
-from dvid.versions.view import FIRST_MUTATION, View
+from dvid.versions.view import View
 
 _encode = msgspec.json.Encoder().encode
 _lock = threading.Lock()

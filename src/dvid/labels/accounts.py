@@ -10,7 +10,7 @@ from dvid.labels.index import Entries, change_index, is_anywhere
 from dvid.labels.mapping import lookup, unmap
 from dvid.labels.numbering import saw_label
 from dvid.labels.tables import MEMBERS, Labels, member_keys
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 
 def account(edit: Edit, changes: Entries, mutation: int) -> None:

@@ -18,7 +18,8 @@ from dvid.labels.mapping import verified_bodies_of
 from dvid.labels.numbering import LARGEST
 from dvid.labels.sizes import body_sizes
 from dvid.labels.tables import Labels
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 BATCH = 2000
 """About this many bodies are merged in one transaction."""

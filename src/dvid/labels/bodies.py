@@ -11,7 +11,8 @@ from dvid.errors import CorruptValue, NotFound
 from dvid.labels import memory
 from dvid.labels.tables import BODIES, BODY, BODY_ROWS, MEMBERS, Labels, label_key, label_keys, label_of, labels_of
 from dvid.versions import layout
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 Bodies = NDArray[np.void]
 """Rows of BODIES, of dtype `BODY`; all zero where there is no such body."""

@@ -11,7 +11,8 @@ from dvid.codecs.labelindex import Stamp
 from dvid.labels.bodies import Bodies, existing
 from dvid.labels.tables import BODIES, Labels, label_keys
 from dvid.versions import layout
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 COMPLETE: Final = "-complete"
 """How actions of the log end that people do to bodies: merges, cleaves, splits. The others tell of data that came in."""

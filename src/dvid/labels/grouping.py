@@ -15,7 +15,8 @@ from dvid.labels.mapping import body_of
 from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, listing, net, regroup, use_up
 from dvid.labels.numbering import LARGEST, new_labels, saw_label
 from dvid.labels.tables import MEMBERS, Labels, label_key, member_keys
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dvid.errors import CorruptValue
 from dvid.kernels.indexrows import merge_rows
 from dvid.labels.tables import ENTRY, INDEX, REGION, Labels, label_key, label_keys, labels_of, pair_keys, regions_of
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 _LAST = 2**64 - 1
 _MANY = 16  # supervoxels from which on it pays to read the rows between them, too

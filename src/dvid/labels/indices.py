@@ -17,7 +17,8 @@ from dvid.labels.index import Entries, all_entries, change_index
 from dvid.labels.mapping import bodies_of
 from dvid.labels.numbering import LARGEST, saw_label
 from dvid.labels.tables import BODY, MEMBERS, Labels
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 _LABELS_AT_ONCE = 1 << 10
 _VOXELS_AT_ONCE = 1 << 30

@@ -10,7 +10,8 @@ import numpy as np
 from dvid.labels.numbering import correct_largest, correct_largest_of_all, largest_label, largest_of_all
 from dvid.labels.tables import BODIES, INDEX, MAPPING, labels_of
 from dvid.versions import layout
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from dvid.labels.bodies import Bodies
 from dvid.labels.mapping import bodies_of
 from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, moves_of, net
 from dvid.versions import layout
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import unseal
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 UNDO: Final = "undo-complete"
 SPLIT: Final = "split-supervoxel-complete"

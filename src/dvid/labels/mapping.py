@@ -11,7 +11,8 @@ from dvid.errors import CorruptValue
 from dvid.labels import memory
 from dvid.labels.bodies import bodies
 from dvid.labels.tables import MAPPING, MAPPINGS, Labels, label_key, label_keys, labels_of
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 _LAST = 2**64 - 1
 

@@ -19,7 +19,8 @@ from dvid.codecs.labelblocks import Block
 from dvid.kernels.labeltables import ABSENT, EMPTY, THERE, LabelTable
 from dvid.labels.rows import Rows, There, rows_of
 from dvid.labels.tables import Labels
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 _MOST_BLOCK_BYTES: Final = 48 << 20
 _TABLES: Final = 12

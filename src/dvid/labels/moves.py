@@ -24,7 +24,8 @@ from dvid.errors import Conflict, CorruptValue
 from dvid.labels.bodies import bodies, put_bodies
 from dvid.labels.mapping import put_mapping
 from dvid.labels.tables import MEMBERS, Labels, member_keys
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 MERGE, CLEAVE, RENUMBER = "merge-complete", "cleave-complete", "renumber-complete"
 

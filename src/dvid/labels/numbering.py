@@ -10,7 +10,8 @@ from typing import Final
 
 from dvid.errors import BadRequest, CorruptValue
 from dvid.labels.tables import LIMITS
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 LARGEST: Final = 2**64 - 2
 """The largest label there can be: 2^64 - 1 stands for none, as in the reference server."""

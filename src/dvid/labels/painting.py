@@ -28,8 +28,8 @@ from dvid.labels.splits import Runs, SplitBody, blocks_at, runs_by_block
 from dvid.labels.tables import BLOCKS, MEMBERS, Labels, block_key, label_key
 from dvid.labels.writing import NewBlock
 from dvid.storage.protocol import Buffer
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format
-from dvid.versions.view import Edit
 
 _NO_RUNS = np.empty((0, 4), np.int32)
 

@@ -21,8 +21,8 @@ from dvid.labels.scales import ask_for_scales
 from dvid.labels.splits import Parts, put_split, replace_member, rewrite, runs_by_block
 from dvid.labels.tables import BLOCKS, MEMBERS, SPLITS, Labels, block_key, member_keys
 from dvid.versions import layout
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format
-from dvid.versions.view import Edit
 
 _AT_ONCE = 256
 

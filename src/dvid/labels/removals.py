@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dvid.labels.tables import REMOVED, Labels, label_key, label_keys
 from dvid.versions import layout
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 _REMOVALS: Final = "removals"  # a number of the instance: 0 as long as REMOVED is empty at all versions
 

@@ -28,8 +28,8 @@ from dvid.labels.tables import BODY, ENTRY, INDEX, MEMBERS, REGION, member_keys,
 from dvid.labels.tallies import Stored
 from dvid.labels.verify import stored_labels, too_low
 from dvid.labels.writing import tallied
+from dvid.versions.edit import Edit
 from dvid.versions.verify import Editing, Mended, Sources
-from dvid.versions.view import Edit
 
 _AT_ONCE: Final = {Kind.VOXELS: 4000, Kind.MEMBERS: 2000, Kind.SIZES: 500}
 """Differences that one transaction mends."""

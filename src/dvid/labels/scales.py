@@ -17,8 +17,9 @@ from dvid.geometry import Zyx
 from dvid.labels.blocks import OpenBlocks, block_shape, read_blocks, stored_blocks
 from dvid.labels.tables import BLOCKS, block_key
 from dvid.versions import layout, work
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 from dvid.versions.work import Task
 
 MOST_COUNTED = 100_000

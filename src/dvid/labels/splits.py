@@ -35,8 +35,9 @@ from dvid.labels.tables import (
 )
 from dvid.storage.protocol import Buffer
 from dvid.versions import layout
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 Runs = NDArray[np.int32]
 """(n, 4): x, y, z of the first voxel, and voxels along x."""

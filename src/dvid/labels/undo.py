@@ -48,7 +48,8 @@ from dvid.labels.logged import (
 from dvid.labels.mapping import bodies_of
 from dvid.labels.moves import CLEAVE, Move, moves_of, regroup
 from dvid.labels.rejoining import rejoin, split_again
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 
 @dataclass(frozen=True, slots=True)

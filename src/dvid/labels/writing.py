@@ -18,8 +18,8 @@ from dvid.labels.numbering import saw_label
 from dvid.labels.scales import ask_for_scales, make_way
 from dvid.labels.tables import BLOCKS, Labels, block_key
 from dvid.storage.protocol import Buffer
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format
-from dvid.versions.view import Edit
 
 
 class NewBlock(NamedTuple):

@@ -83,7 +83,9 @@ TOMBSTONES: Final = (
     b"\x04"  # nothing more: there once the first tombstone was put, so that the keys alone tell too little
 )
 NUMBERS: Final = b"\x05"  # + name -> a number that all versions share, not versioned
-WORK: Final = b"\x06"  # + version + what the type says: work that waits to be done at that version, not versioned otherwise
+WORK: Final = (
+    b"\x06"  # + version + what the type says: work that waits to be done at that version, not versioned otherwise
+)
 DATA: Final = b"\x10"  # blocks, keys, spans: whatever the type stores; further tables of a type count up from here
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dvid.storage.protocol import Snapshot, Transaction
 from dvid.versions import layout
 from dvid.versions.envelope import seal, unseal
-from dvid.versions.records import NodeRecord, RepoRecord
-from dvid.versions.view import timestamp
+from dvid.versions.records import NodeRecord, RepoRecord, timestamp
 
 
 def append_log(transaction: Transaction, owner: NodeRecord | RepoRecord, lines: Iterable[str]) -> None:

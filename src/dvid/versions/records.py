@@ -95,3 +95,8 @@ def decode(data: bytes | memoryview, kind: type[Record]) -> Record:
 def now() -> str:
     """The time as RFC 3339 with microseconds, UTC."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def timestamp() -> str:
+    """The time as the logs of nodes and repos begin their lines (RFC 3339, seconds)."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,9 +8,10 @@ from dvid.errors import BadRequest, MergeConflict
 from dvid.storage.protocol import Transaction
 from dvid.versions import nodes
 from dvid.versions.catalogue import Directory, Node
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format
 from dvid.versions.records import InstanceRecord, NodeRecord
-from dvid.versions.view import Conflict, Edit
+from dvid.versions.view import Conflict
 
 
 def resolve(

@@ -17,11 +17,11 @@ from dvid.errors import CorruptValue, DvidError
 from dvid.storage.protocol import MAX_KEY, Snapshot, Store
 from dvid.versions import layout
 from dvid.versions.catalogue import stamp_of
+from dvid.versions.edit import Edit, blob_reference
 from dvid.versions.envelope import Format, Value, expand, unseal
 from dvid.versions.inventory import BAD_DATA, Inventory, Problem, read_inventory, read_side_tables
 from dvid.versions.records import InstanceRecord, NodeRecord
 from dvid.versions.stores import check_metadata
-from dvid.versions.view import Edit, blob_reference
 
 STRETCH_SECONDS = 2.0
 _END = b"\xff" * MAX_KEY

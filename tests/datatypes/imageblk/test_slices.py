@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dvid.codecs.images import decode_image
 from dvid.datatypes import planes
+from dvid.datatypes.imageblk import slices
 from dvid.datatypes.imageblk.slices import ObliquePlane
 from dvid.datatypes.planes import XY, XZ, YZ, parse_dims, scaled, stored_size
 from dvid.errors import BadRequest

@@ -11,7 +11,7 @@ from tests.datatypes.conftest import MakeInstance, VoxelInstance
 
 from dvid.labels.accounts import account
 from dvid.labels.index import Entries
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 Zyx = tuple[int, int, int]
 

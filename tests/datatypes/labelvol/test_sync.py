@@ -16,8 +16,8 @@ from dvid.config import load_config
 from dvid.database import Database
 from dvid.http.app import create_app
 from dvid.labels.index import Entries, change_index
+from dvid.versions.edit import Edit
 from dvid.versions.verify import verify
-from dvid.versions.view import Edit
 
 ROW = (8, 8, 32)
 

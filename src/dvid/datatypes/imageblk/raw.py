@@ -18,7 +18,8 @@ from dvid.datatypes.planes import Plane, scaled, stored_size
 from dvid.errors import BadRequest
 from dvid.geometry import Box, Xyz, Zyx
 from dvid.routes import TEXT, Call, Reply
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 MAX_IMAGE_BYTES = 1 << 28
 """Images and volumes compressed with LZ4 are made whole in memory: this is the most voxel bytes one may have."""

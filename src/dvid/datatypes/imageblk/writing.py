@@ -20,9 +20,10 @@ from dvid.kernels.boxes import scatter_blocks
 from dvid.kernels.sealing import seal_blocks
 from dvid.storage.protocol import Buffer
 from dvid.versions import layout as keys
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format, compress, seal
 from dvid.versions.records import InstanceRecord
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 _Bytes = NDArray[np.uint8]
 

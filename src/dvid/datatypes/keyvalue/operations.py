@@ -13,10 +13,11 @@ from typing import Final, NamedTuple, cast
 from dvid.datatypes.keyvalue.reads import Span
 from dvid.errors import BadRequest
 from dvid.storage.protocol import MAX_KEY, Buffer
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format, Value, compress, expand
 from dvid.versions.layout import DATA, VERSION_BYTES, table_prefix, text_key, text_key_end, text_of, texts_of
 from dvid.versions.records import InstanceRecord
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 MAX_STORED_BYTES: Final = MAX_KEY - len(table_prefix(0, DATA)) - VERSION_BYTES
 """Longest key as it is stored: its UTF-8 bytes, one more for each NUL, and two at its end."""

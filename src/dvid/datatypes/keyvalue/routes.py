@@ -12,7 +12,7 @@ from dvid.datatypes.keyvalue.reads import header_span, span, wanted_from_json, w
 from dvid.errors import BadRequest, NotFound, RangeNotSatisfiable
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, flag, integer
 from dvid.storage.protocol import Buffer
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 _RANGES = {"Accept-Ranges": "bytes"}
 

@@ -19,7 +19,7 @@ from dvid.labels.painting import split_off, split_off_blocks
 from dvid.labels.splits import Runs, SplitBody
 from dvid.routes import JSON, OCTETS, Argument, Call, Reply, Route
 from dvid.storage.protocol import Buffer
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 _MAX_NEEDED_BYTES = 1 << 10
 

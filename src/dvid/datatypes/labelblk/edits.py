@@ -28,8 +28,9 @@ from dvid.labels.tables import BLOCKS, Labels, block_key
 from dvid.labels.writing import tallied
 from dvid.storage.protocol import Buffer
 from dvid.versions import layout
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 SPLIT = "split-complete"
 

@@ -15,7 +15,7 @@ from dvid.datatypes.labelmap import blocks, volumes
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, Xyz, reverse3
 from dvid.routes import TEXT, Argument, Call, Reply, Route, choice, coordinates, integer, xyz
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 PLAIN = {"scale": 0, "supervoxels": True}
 """What requests to a labelmap have beside, as a labelblk means it: its voxels hold what is asked for."""

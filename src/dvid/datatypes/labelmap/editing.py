@@ -10,7 +10,7 @@ from dvid.labels import grouping
 from dvid.labels.logged import ACTIONS, latest
 from dvid.labels.undo import undo
 from dvid.routes import JSON, Argument, Call, Reply, Route, json_reply
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 _MAX_WHICH_BYTES = 1 << 16
 _LIST = f"of at most {MAX_LIST_BYTES >> 20} MiB"

@@ -20,7 +20,7 @@ from dvid.labels.indices import index_of, indices_of, replace_indices
 from dvid.labels.rewind import index_before
 from dvid.labels.tables import Labels
 from dvid.routes import OCTETS, TEXT, Argument, Call, Reply, Route, flag, integer, json_reply
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 MOST_ASKED = 50_000
 """Labels whose indices one request answers, as in the reference server."""

@@ -16,7 +16,7 @@ from dvid.labels.numbering import LARGEST, saw_label
 from dvid.labels.past import mapping_size, splits
 from dvid.labels.tables import Labels
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, choice, flag, json_reply
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 MOST_MAPPED = 2_000_000
 """Supervoxels that one request maps."""

@@ -14,7 +14,7 @@ from dvid.labels.numbering import (
     set_next_start,
 )
 from dvid.routes import JSON, TEXT, Argument, Call, Reply, Route, integer
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 
 def get_maxlabel(call: Call) -> Reply:

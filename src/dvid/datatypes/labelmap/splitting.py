@@ -7,7 +7,7 @@ from dvid.datatypes.labelmap.arguments import label, need_index
 from dvid.errors import BadRequest
 from dvid.labels.splits import Runs, split_body, split_supervoxel
 from dvid.routes import JSON, Argument, Call, Reply, Route, flag, json_reply
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 
 def sent_runs(call: Call) -> tuple[Runs, bytes]:

@@ -33,7 +33,8 @@ from dvid.labels.splits import Divided, Runs
 from dvid.labels.tables import Labels
 from dvid.labels.undo import Undone, undo
 from dvid.labels.writing import NewBlock, from_voxels, write_blocks
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 
 class Segmentation(VoxelArray):

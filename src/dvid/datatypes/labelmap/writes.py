@@ -13,7 +13,8 @@ from dvid.labels.tables import BLOCKS, Labels
 from dvid.labels.writing import NewBlock, extents_of_blocks, from_voxels, from_wire, write_blocks
 from dvid.routes import TEXT, Call, Reply
 from dvid.storage.protocol import Buffer
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 _BLOCK_BYTES = 4 << 10
 _LABEL_BYTES = 64

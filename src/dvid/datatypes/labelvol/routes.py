@@ -24,7 +24,7 @@ from dvid.labels.blocks import block_shape
 from dvid.labels.index import all_entries
 from dvid.labels.removals import remove
 from dvid.routes import JSON, TEXT, Argument, Call, Reply, Route, coordinates, json_reply, xyz
-from dvid.versions.view import Edit
+from dvid.versions.edit import Edit
 
 _MAX_COUNT_BYTES = 1 << 10
 _BODIES = {"scale": 0, "supervoxels": False}

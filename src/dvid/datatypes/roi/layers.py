@@ -17,8 +17,9 @@ from dvid.errors import CorruptValue, MergeConflict
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE
 from dvid.storage.protocol import Buffer
 from dvid.versions import layout
+from dvid.versions.edit import Edit
 from dvid.versions.envelope import Format, Value, compress, expand
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 Ints = NDArray[np.int32]
 Packed = list[tuple[bytes, bytes, Format]]

@@ -13,7 +13,8 @@ from dvid.datatypes.voxels import block_zyx
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, BlockRange, Box, Zyx
 from dvid.kernels.spans import ordered_spans, paint_spans
-from dvid.versions.view import Edit, View
+from dvid.versions.edit import Edit
+from dvid.versions.view import View
 
 Mask = NDArray[np.bool_]
 Ints = NDArray[np.int32]

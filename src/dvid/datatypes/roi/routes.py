@@ -20,8 +20,9 @@ from dvid.kernels.spans import parse_rows
 from dvid.routes import JSON, OCTETS, TEXT, Argument, Call, Reply, Route, choice, flag, integer, json_reply, xyz
 from dvid.storage.protocol import Transaction
 from dvid.versions import instances, layout
+from dvid.versions.edit import Edit
 from dvid.versions.records import InstanceRecord
-from dvid.versions.view import Edit, View
+from dvid.versions.view import View
 
 DEFAULT_BLOCK_SIZE = 32
 MAX_LIST_BYTES = 64 << 20
