@@ -131,18 +131,20 @@ def _sparsevol(
     if form == "blocks":
         return _streamed(call, lambda view: stream_binary_blocks(view, sought(view)))
     with call.view() as view:
-        kept, count = _counted(stream_runs(view, sought(view), cut))
-    _check_somewhere(not somewhere or count)
+        kept = _kept(stream_runs(view, sought(view), cut))
     if kept is not None:
+        _check_somewhere(not somewhere or len(kept))
         data = encode_rles(kept)
         if compression:
             return Reply(lz4_compress(data) if compression == "lz4" else gzip_compress(data))
         return Reply(data)
     if compression:
-        raise BadRequest(f"the sparse volume has {count} runs: too many to be compressed as one; ask for format=srles")
+        raise BadRequest(
+            f"the sparse volume has more than {_KEPT_RUNS} runs: too many to be compressed as one; ask for format=srles"
+        )
 
     def all_runs(view: View) -> Iterator[bytes | memoryview]:
-        yield rles_header(count)
+        yield rles_header(sum(map(len, stream_runs(view, sought(view), cut))))  # of the same state as the runs
         yield from map(encode_srles, stream_runs(view, sought(view), cut))
 
     return _streamed(call, all_runs)
@@ -153,17 +155,16 @@ def _check_somewhere(there: bool | int) -> None:
         raise NotFound("there are no voxels of this label within the bounds")
 
 
-def _counted(parts: Iterator[Runs]) -> tuple[Runs | None, int]:
-    """All runs and how many they are; None for the runs where they are too many to be kept."""
-    kept: list[Runs] | None = [np.empty((0, 4), np.int32)]
+def _kept(parts: Iterator[Runs]) -> Runs | None:
+    """All runs, or None where they are too many to be kept."""
+    kept = [np.empty((0, 4), np.int32)]
     count = 0
     for part in parts:
         count += len(part)
         if count > _KEPT_RUNS:
-            kept = None
-        elif kept is not None:
-            kept.append(part)
-    return None if kept is None else np.concatenate(kept), count
+            return None
+        kept.append(part)
+    return np.concatenate(kept)
 
 
 def head_sparsevol(call: Call, label: int, supervoxels: bool, scale: int, **bounds: Any) -> Reply:
