@@ -26,8 +26,8 @@ demo: $(VENV)/.installed ## Serve a volume and its segmentation in two versions,
 serve: $(VENV)/.installed ## Run a server (DATA=folder of the store, PORT=8000, ARGS=other options)
 	@$(BIN)/dvid serve --http 127.0.0.1:$(PORT) $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-test: $(VENV)/.with-test ## Run all tests, the fast ones first (ARGS=options of pytest)
-	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+test: $(VENV)/.with-test ## Run all tests, the fast ones first and one file on each core (ARGS=options of pytest)
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(ARGS)
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
 
 lint: $(VENV)/.with-test $(VENV)/.with-lint ## Check style, types and the direction of imports
