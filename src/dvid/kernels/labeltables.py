@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numba
 import numpy as np
 from numba import types
@@ -82,6 +84,7 @@ class LabelTable:
         self._rows = np.zeros((capacity, row_bytes), np.uint8)
         self._multiplier = multiplier
         self._held = 0
+        self._lock = threading.Lock()
 
     def find(self, asked: _Labels) -> tuple[_Bytes, _Bytes]:
         """What is known of labels.
@@ -102,16 +105,10 @@ class LabelTable:
         """Remember rows of labels: (n,) uint64, (n, row_bytes) and (n,) uint8, ABSENT or THERE."""
         if len(labels) > len(self._labels) // 2:
             return
-        if self._held + len(labels) > len(self._labels) // 2:
-            self._states[:] = EMPTY
-            self._held = 0
-        self._held += len(labels)
-        _put(
-            np.ascontiguousarray(labels),
-            np.ascontiguousarray(rows),
-            np.ascontiguousarray(states),
-            self._labels,
-            self._states,
-            self._rows,
-            self._multiplier,
-        )
+        given = tuple(map(np.ascontiguousarray, (labels, rows, states)))
+        with self._lock:  # two at once would count what they put in wrong, and a full table is searched forever
+            if self._held + len(labels) > len(self._labels) // 2:
+                self._states[:] = EMPTY
+                self._held = 0
+            self._held += len(labels)
+            _put(*given, self._labels, self._states, self._rows, self._multiplier)
