@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 from dvid.config import Config
 from dvid.datatypes.base import datatype, new_instance
-from dvid.errors import ConfigError, CorruptValue, UnknownInstance
+from dvid.errors import ConfigError, CorruptValue, DvidError, UnknownInstance
 from dvid.storage import open_store
 from dvid.storage.protocol import Snapshot, Store, Transaction
 from dvid.versions import instances, layout, nodes, work
@@ -342,8 +342,21 @@ class Database:
         return removed
 
     def work_off(self, most: int = 16) -> int:
-        """Do some of the work that waits in the background, such as lower resolutions; how many tasks. 0: nothing waits."""
-        return sum(self._work_off(store, number, most) for store in self._stores() for number in _busy(store))
+        """Do some of the work that waits in the background, such as lower resolutions; how many tasks. 0: nothing waits.
+
+        Raises:
+            DvidError: nothing was done because that of an instance fails; what waits for others is done before.
+        """
+        done, failed = 0, None
+        for store in self._stores():
+            for number in _busy(store):
+                try:
+                    done += self._work_off(store, number, most)
+                except DvidError as error:
+                    failed = error
+        if failed is not None and not done:
+            raise failed
+        return done
 
     def _stores(self) -> tuple[Store, ...]:
         return (self.store, *self.others.values())
