@@ -100,7 +100,7 @@ def _table(view: View, table: bytes, state: int, size: int) -> LabelTable:
         held = _tables.get(name)
         if held is None or held[0] != state:
             held = _tables[name] = (state, LabelTable(size, _CAPACITY, _MULTIPLIER))
-            if len(_tables) > _TABLES:
-                _tables.popitem(last=False)
         _tables.move_to_end(name)
+        while len(_tables) > _TABLES:
+            _tables.popitem(last=False)
     return held[1]
