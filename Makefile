@@ -63,6 +63,7 @@ $(VENV)/bin/pip:
 # Installed anew when pyproject.toml changes.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m dvid.kernels.warming # compiles what is compiled, so that nothing waits for it later
 	@touch $@
 
 $(VENV)/.with-%: pyproject.toml $(VENV)/.installed

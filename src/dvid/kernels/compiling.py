@@ -5,10 +5,14 @@ Loading them all takes most of a second, which a program that reads no voxels sh
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 R = TypeVar("R")
+
+_PAUSE = 0.002
+"""Only one kernel is compiled at a time: a request that needs another one is to get its turn before all are."""
 
 _declared: list[Kernel[Any]] = []
 
@@ -50,3 +54,4 @@ def load_all() -> None:
     """Load every kernel that was declared so far."""
     for one in _declared:
         one.load()
+        time.sleep(_PAUSE)

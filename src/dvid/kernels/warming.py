@@ -17,3 +17,7 @@ def warm() -> None:
     for module in pkgutil.iter_modules(dvid.kernels.__path__, "dvid.kernels."):
         importlib.import_module(module.name)
     load_all()
+
+
+if __name__ == "__main__":
+    warm()
