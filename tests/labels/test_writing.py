@@ -81,3 +81,12 @@ def test_of_several_blocks_for_one_place_the_last_one_counts(database):
     found = made.state()
     assert (found.sizes, found.index) == ({1: 4096}, {1: {(0, 0, 0): 4096}})
     assert (made.voxels(BLOCK_ZYX) == 1).all()
+
+
+def test_what_is_no_label_is_refused():
+    voxels = np.full((16, 16, 16), 2**64 - 1, np.uint64)
+    with pytest.raises(BadRequest, match="is no label"):
+        from_voxels(Box((0, 0, 0), (16, 16, 16)), voxels, (16, 16, 16), [(0, 0, 0)])
+    voxels[:] = 2**64 - 2
+    (block,) = from_voxels(Box((0, 0, 0), (16, 16, 16)), voxels, (16, 16, 16), [(0, 0, 0)])
+    assert block.supervoxels.tolist() == [2**64 - 2]

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.codecs.labelblocks import Block, checked, count, deflate, encode_blocks, inflate, labels_of
+from dvid.errors import BadRequest
 from dvid.geometry import BlockRange, Box, Zyx
 from dvid.labels.accounts import account
 from dvid.labels.blocks import expanded, stored_blocks
 from dvid.labels.changes import BLOCKS_APART, INDICES_APART, came_apart
 from dvid.labels.index import Entries, told_of
-from dvid.labels.numbering import saw_label
+from dvid.labels.numbering import LARGEST, saw_label
 from dvid.labels.scales import ask_for_scales, make_way
 from dvid.labels.tables import BLOCKS, Labels, block_key
 from dvid.storage.protocol import Buffer
@@ -52,7 +53,7 @@ def from_wire(place_zyx: Zyx, data: Buffer, block_zyx: Zyx) -> NewBlock:
     """
     what = f"the block at {place_zyx[::-1]}"
     block = checked(inflate(data, block_zyx, what), block_zyx, what)
-    return NewBlock(place_zyx, data, *tallied(block))
+    return _new(place_zyx, data, block)
 
 
 def from_voxels(box: Box, voxels: Labels, block_zyx: Zyx, places: Sequence[Zyx]) -> list[NewBlock]:
@@ -66,7 +67,16 @@ def from_voxels(box: Box, voxels: Labels, block_zyx: Zyx, places: Sequence[Zyx])
     """
     origins = np.array(places, np.int64).reshape(-1, 3) * block_zyx - np.array(box.start_zyx)
     blocks = encode_blocks(voxels, origins, block_zyx)
-    return [NewBlock(place, deflate(block), *tallied(block)) for place, block in zip(places, blocks, strict=True)]
+    return [_new(place, deflate(block), block) for place, block in zip(places, blocks, strict=True)]
+
+
+def _new(place_zyx: Zyx, data: Buffer, block: Block) -> NewBlock:
+    supervoxels, voxels = tallied(block)
+    if len(supervoxels) and int(supervoxels[-1]) > LARGEST:
+        raise BadRequest(
+            f"the block at {place_zyx[::-1]} has voxels of {supervoxels[-1]}, which is no label: the largest is {LARGEST}"
+        )
+    return NewBlock(place_zyx, data, supervoxels, voxels)
 
 
 def _entries(places: Iterable[Zyx], tallies: Iterable[tuple[Labels, NDArray[np.int64]]], sign: int) -> Entries:
