@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dvid.codecs.compression import gzip_compress, lz4_compress
-from dvid.codecs.labelblocks import decode, deflate, inflate_labels, relabel
+from dvid.codecs.labelblocks import decode, deflate, labels_of, relabel
 from dvid.datatypes.boxes import requested_box
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.labelmap.arguments import SUPERVOXELS
@@ -17,9 +17,10 @@ from dvid.datatypes.labelmap.volumes import SCALE, check_scale
 from dvid.datatypes.labelmap.writes import Draft
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, BlockRange, Xyz, Zyx
-from dvid.labels.blocks import block_shape, expanded
+from dvid.labels.blocks import block_shape
 from dvid.labels.mapping import bodies_of, is_identity
 from dvid.labels.scales import Scales
+from dvid.labels.tables import Labels
 from dvid.routes import TEXT, Argument, Call, Reply, Route, choice, coordinates, flag, integers, xyz
 from dvid.storage.protocol import Buffer
 from dvid.versions.view import View
@@ -41,22 +42,28 @@ def _recoded(block: Any, compression: str, labels: Any) -> Buffer:
 
 
 def _coded(
-    view: View, stored: Sequence[memoryview | bytes | None], compression: str, *, supervoxels: bool
-) -> list[Buffer | None]:
-    """Stored blocks as the wire has them."""
-    there = [at for at, block in enumerate(stored) if block is not None]
+    view: View, scales: Scales, scale: int, places: list[Zyx], compression: str, *, supervoxels: bool
+) -> Sequence[Buffer | None]:
+    """Blocks as the wire has them: as they are stored where that is what was asked for."""
     identity = supervoxels or is_identity(view)
-    found: list[Buffer | None] = list(stored)
     if compression == "blocks" and identity:
-        return found
-    lists = [inflate_labels(stored[at]) for at in there]  # type: ignore[arg-type]
-    bodies = lists
+        return scales.compressed(scale, places)
+    blocks = scales.read(scale, places)
+    there = [at for at, block in enumerate(blocks) if block is not None]
+    lists = [labels_of(block) for block in blocks if block is not None]
+    bodies: list[Labels] = lists
     if not identity and lists:
         ends = np.cumsum([len(labels) for labels in lists])
         bodies = np.split(bodies_of(view, np.concatenate(lists)), ends[:-1])
+    found: list[Buffer | None] = [None] * len(places)
+    same: list[int] = []
     for at, own, mapped in zip(there, lists, bodies, strict=True):
-        if compression != "blocks" or not np.array_equal(own, mapped):
-            found[at] = _recoded(expanded(view, stored[at]), compression, mapped)  # type: ignore[arg-type]
+        if compression == "blocks" and np.array_equal(own, mapped):
+            same.append(at)
+        else:
+            found[at] = _recoded(blocks[at], compression, mapped)
+    for at, stored in zip(same, scales.compressed(scale, [places[at] for at in same]), strict=True):
+        found[at] = stored
     return found
 
 
@@ -65,7 +72,7 @@ def _stream(
 ) -> Iterator[bytes]:
     scales = Scales(view)
     for places in groups:
-        coded = _coded(view, scales.compressed(scale, places), compression, supervoxels=supervoxels)
+        coded = _coded(view, scales, scale, places, compression, supervoxels=supervoxels)
         pieces: list[Buffer] = []
         for (z, y, x), data in zip(places, coded, strict=True):
             if data is not None:
