@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import struct
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,7 +29,6 @@ Block = NDArray[np.uint8]
 Labels = NDArray[np.uint64]
 
 _HEAD = struct.Struct("<4I")
-_GZIP_WBITS = 31
 
 _WRONG = {
     layout.SHORT: "has {size} bytes, and its head alone needs {number}",
@@ -98,36 +96,6 @@ def inflate(data: Buffer, shape_zyx: Zyx, what: str = "label block") -> bytes:
         BadRequest: the data are not gzip, damaged or truncated.
     """
     return gzip_decompress(data, largest_bytes(shape_zyx), what)
-
-
-def inflate_labels(data: Buffer) -> Labels:
-    """The label list of a gzipped block, which is inflated no farther.
-
-    Args:
-        data: gzip data of a block that was checked before.
-
-    Returns:
-        (N,) uint64.
-
-    Raises:
-        BadRequest: the data are damaged.
-    """
-    # Not ISA-L, which is faster for all of it: zlib stops where it is told to, ISA-L inflates 32 KiB or more beforehand.
-    decoder, rest = zlib.decompressobj(wbits=_GZIP_WBITS), data
-    plain, wanted = b"", _HEAD.size
-    try:
-        while len(plain) < wanted:
-            if decoder.eof:  # gzip may have several members
-                decoder, rest = zlib.decompressobj(wbits=_GZIP_WBITS), decoder.unused_data
-            more = decoder.decompress(rest, wanted - len(plain))
-            if not more and not decoder.eof:
-                raise BadRequest(f"gzip data of a label block end after {len(plain)} bytes, before its labels")
-            plain, rest = plain + more, decoder.unconsumed_tail
-            if len(plain) == _HEAD.size:
-                wanted += 8 * _HEAD.unpack(plain)[3]
-    except zlib.error as error:
-        raise BadRequest(f"gzip data of a label block are damaged: {error}") from None
-    return np.frombuffer(plain, np.uint64, offset=_HEAD.size)
 
 
 # ---- parts --------------------------------------------------------------------------------------
