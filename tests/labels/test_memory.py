@@ -196,14 +196,14 @@ def test_a_block_that_was_replaced_is_not_the_one_that_is_read(
 def test_the_blocks_used_last_are_kept_up_to_a_number_of_bytes() -> None:
     block = trusted(solid(7, BLOCK_ZYX))
     names = [(bytes([number]), b"") for number in range(4)]
-    held = BlockMemory(3 * len(block))
+    held = BlockMemory(3 * (len(block) + 512))
     for name in names[:3]:
         held.put(name, block)
     held.put(names[2], block)  # is there
     assert held.get(names[0]) is block
     held.put(names[3], block)
     assert [held.get(name) is not None for name in names] == [True, False, True, True]
-    held.put((b"large", b""), np.zeros(4 * len(block), np.uint8))
+    held.put((b"large", b""), np.zeros(4 * (len(block) + 512), np.uint8))
     assert [held.get(name) for name in [*names, (b"large", b"")]] == [None] * 5
     held.put(names[1], block)
     assert held.get(names[1]) is block

@@ -23,6 +23,7 @@ from dvid.versions.edit import Edit
 from dvid.versions.view import View
 
 _MOST_BLOCK_BYTES: Final = 48 << 20
+_ENTRY_BYTES: Final = 512  # of a block beside its own: those of one label have no more than 24
 _TABLES: Final = 12
 _CAPACITY: Final = 1 << 16  # of each table: 32,768 labels at most, 1.7 MB with rows of 17 bytes
 _MULTIPLIER: Final = secrets.randbits(64) | 1
@@ -50,9 +51,9 @@ class BlockMemory:
         with self._lock:
             if name not in self._held:
                 self._held[name] = block
-                self._bytes += len(block)
+                self._bytes += len(block) + _ENTRY_BYTES
             while self._bytes > self._most:
-                self._bytes -= len(self._held.popitem(last=False)[1])
+                self._bytes -= len(self._held.popitem(last=False)[1]) + _ENTRY_BYTES
 
 
 blocks = BlockMemory(_MOST_BLOCK_BYTES)

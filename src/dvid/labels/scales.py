@@ -1,7 +1,7 @@
 """Lower resolutions: each block of a scale is made of the eight of the scale before it that it covers.
 
 Whoever writes blocks asks in the same transaction for those of all lower resolutions that depend on them
-(`ask_for_scales`). They are made in the background (`make_scales`), lowest scale first. Who reads a block that is asked
+(`ask_for_scales`). They are made in the background (`compute` and `store`), lowest scale first. Who reads a block that is asked
 for, at its version or one before, gets it made on the spot: nobody ever sees an old one.
 """
 
