@@ -6,11 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
+import dvid
 from dvid.cli.verify import check_content
 from dvid.database import Database
 from dvid.datatypes.keyvalue import operations as keyvalue
 from dvid.inprocess import Library
 from dvid.versions import instances, layout, logs, nodes, repos
+from dvid.versions import verify as verifying
 from dvid.versions.envelope import Format, compress, seal, unseal
 from dvid.versions.records import NodeRecord, decode, encode
 from dvid.versions.verify import verify
@@ -252,3 +254,23 @@ def test_logs_of_what_is_gone_are_found(database):
     put(database, key, seal(key, b"a line"))
     (problem,) = problems(database)
     assert "4000" in problem.what
+
+
+def test_records_are_read_once_more_only_for_what_is_checked_as_a_whole(tmp_path, monkeypatch):
+    with dvid.open(str(tmp_path)) as library:
+        repo = library.create_repo("many")
+        for number in range(20):
+            repo["master"].create("keyvalue", f"kv{number}")
+        read, read_inventory = [], verifying.read_inventory
+
+        def counted(snapshot):
+            library.create_repo("another")  # somebody changes the records all the time
+            read.append(1)
+            return read_inventory(snapshot)
+
+        monkeypatch.setattr(verifying, "read_inventory", counted)
+        assert list(verifying.verify(library.database.store, check_instance=lambda instance: None)) == []
+        few = len(read)
+        check = lambda *_: iter(())  # noqa: E731
+        assert list(verifying.verify(library.database.store, check_instance=lambda instance: check)) == []
+        assert len(read) - few == few + 20

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dvid.versions.envelope import Value
     from dvid.versions.inventory import Problem
     from dvid.versions.records import InstanceRecord, NodeRecord
+    from dvid.versions.verify import InstanceCheck
 
 
 def verify(
@@ -103,14 +104,12 @@ def check_content(instance: InstanceRecord, table: bytes, key: bytes, value: Val
         raise CorruptValue(f"a block has {len(data)} bytes, not {voxels.block_bytes}")
 
 
-def check_instance(
-    metadata: Snapshot, data: Snapshot, instance: InstanceRecord, nodes: Mapping[int, NodeRecord]
-) -> Iterator[Problem]:
-    """Check whether the values of an instance fit together, as far as its type can tell."""
+def check_instance(instance: InstanceRecord) -> InstanceCheck | None:
+    """What checks whether the values of an instance fit together, if its type can tell."""
     from dvid.datatypes.base import datatype
 
     upkeep = datatype(instance.typename).upkeep
-    return iter(()) if upkeep is None else upkeep.check(metadata, data, instance, nodes)
+    return None if upkeep is None else upkeep.check
 
 
 def _repair(data: str | None, config: str | None, names: list[str]) -> None:

@@ -66,7 +66,7 @@ def verify(
     check_content: ContentCheck = check_expands,
     progress: Callable[[int], None] | None = None,
     others: Mapping[str, Store] | None = None,
-    check_instance: InstanceCheck | None = None,
+    check_instance: Callable[[InstanceRecord], InstanceCheck | None] | None = None,
 ) -> Iterator[Problem]:
     """Read everything; what is wrong, as it is found.
 
@@ -75,7 +75,8 @@ def verify(
         check_content: checks the values of instances.
         progress: hears how many more entries were read.
         others: the other stores that hold data of instances, by name. Instances in further ones are problems.
-        check_instance: checks whether the values of an instance fit together. Each is read in one snapshot.
+        check_instance: gives what checks whether the values of an instance fit together, if its type can tell. Each is
+            read in one snapshot.
 
     Raises:
         StoreUnusable: the records are in another store.
@@ -101,13 +102,14 @@ def verify(
         if progress is not None:
             progress(tables.entries)
         yield from _verify_data(records, name, other, check_content, progress)
-    if check_instance is not None:
-        for number in inventory.instances:
-            yield from _verify_instance(records, store, others, number, check_instance)
+    for number, instance in inventory.instances.items():
+        check = None if check_instance is None else check_instance(instance)
+        if check is not None:  # records that change meanwhile are read anew for each of these
+            yield from _verify_instance(records, store, others, number, check)
 
 
 def _verify_instance(
-    records: _Records, store: Store, others: Mapping[str, Store], number: int, check_instance: InstanceCheck
+    records: _Records, store: Store, others: Mapping[str, Store], number: int, check: InstanceCheck
 ) -> Iterator[Problem]:
     with ExitStack() as stack:
         metadata = stack.enter_context(store.snapshot())
@@ -117,7 +119,7 @@ def _verify_instance(
             return
         data = stack.enter_context(others[instance.store].snapshot()) if instance.store else metadata
         try:
-            yield from check_instance(metadata, data, instance, inventory.nodes)
+            yield from check(metadata, data, instance, inventory.nodes)
         except (DvidError, *BAD_DATA) as error:
             key = layout.INSTANCE + layout.pack_u32(number)
             yield Problem(key, f"it cannot be checked as a whole: {error or type(error).__name__}", instance.name)
