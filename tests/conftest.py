@@ -151,3 +151,8 @@ def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
         time.sleep(0.02)
     assert found, "it did not happen in time"
     return found
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their length: what gzip makes holds the time, and all processes must name a test alike."""
+    return f"{argname}-{len(val)}-bytes" if isinstance(val, bytes) and len(val) > 8 else None
