@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue, NotFound
 from dvid.labels import memory
-from dvid.labels.tables import BODIES, BODY, BODY_ROWS, MEMBERS, Labels, label_key, label_keys, label_of, labels_of
+from dvid.labels.tables import BODIES, BODY, BODY_ROWS, MEMBERS, Labels, label_key, label_keys, label_range, labels_of
 from dvid.versions import layout
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
 
 Bodies = NDArray[np.void]
 """Rows of BODIES, of dtype `BODY`; all zero where there is no such body."""
-
-_LAST = 2**64 - 1
 
 
 def _rows(payloads: list[bytes]) -> Bodies:
@@ -53,10 +51,9 @@ def existing(view: View, label: int) -> Bodies:
     return found
 
 
-def all_bodies(view: View, first: int = 0, last: int = _LAST) -> Iterator[tuple[Labels, Bodies]]:
+def all_bodies(view: View, first: int = 0, last: int = 2**64 - 1) -> Iterator[tuple[Labels, Bodies]]:
     """The bodies from one label to another, both included, in order: labels and rows, many at a time."""
-    stop = None if last >= _LAST else label_key(last + 1)
-    for batch in view.batches(BODIES, label_key(first), stop):
+    for batch in view.batches(BODIES, *label_range(first, last)):
         yield labels_of(batch.keys), _rows(batch.payloads)
 
 
@@ -74,8 +71,7 @@ def members(view: View, label: int, own: bool | None = None) -> Labels:
     alone = np.array([label], np.uint64)
     if not may_have_members(view, alone)[0]:
         return alone if own else alone[:0]
-    stop = label_key(label + 1) if label < _LAST else None
-    others = [labels_of(keys, 8) for keys in view.key_batches(MEMBERS, label_key(label), stop)]
+    others = [labels_of(keys, 8) for keys in view.key_batches(MEMBERS, *label_range(label))]
     if own:
         others.append(alone)
     return np.sort(np.concatenate(others)) if others else np.empty(0, np.uint64)
@@ -115,11 +111,3 @@ def put_bodies(edit: Edit, labels: Labels, rows: Bodies) -> None:
         else:
             edit.delete(BODIES, key)
     memory.changed(edit, BODY_ROWS)
-
-
-def last_body(view: View) -> int:
-    """The largest label of a body, or 0."""
-    largest = 0
-    for keys in view.key_batches(BODIES):
-        largest = label_of(keys[-1])
-    return largest

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue
 from dvid.kernels.indexrows import merge_rows
-from dvid.labels.tables import ENTRY, INDEX, REGION, Labels, label_key, label_keys, labels_of, pair_keys, regions_of
+from dvid.labels.tables import ENTRY, INDEX, REGION, Labels, label_range, labels_of, pair_keys, regions_of
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
 
-_LAST = 2**64 - 1
 _MANY = 16  # supervoxels from which on it pays to read the rows between them, too
 _SPARSE = 8  # where not even one row in so many is of one of them, their rows are sought
 
@@ -108,23 +107,20 @@ def entries_of(view: View, supervoxels: Labels) -> Iterator[Entries]:
     """The entries of some supervoxels, many at a time: in the order of their numbers, then by region, then by block."""
     if len(supervoxels) < _MANY:
         for supervoxel in sorted(set(supervoxels.tolist())):
-            stop = label_key(supervoxel + 1) if supervoxel < _LAST else None
             first = [
-                (key, bytes(value.payload))
-                for key, value in islice(view.scan(INDEX, label_key(supervoxel), stop), _FEW)
+                (key, bytes(value.payload)) for key, value in islice(view.scan(INDEX, *label_range(supervoxel)), _FEW)
             ]
             if len(first) < _FEW:  # batches are slower to begin
                 if first:
                     yield _unpacked([key for key, _ in first], [payload for _, payload in first])
                 continue
-            for batch in view.batches(INDEX, label_key(supervoxel), stop):
+            for batch in view.batches(INDEX, *label_range(supervoxel)):
                 yield _unpacked(batch.keys, batch.payloads)
         return
     wanted = np.unique(supervoxels)
-    stop = label_key(int(wanted[-1]) + 1) if wanted[-1] < _LAST else None
     place = 0
     while place < len(wanted):
-        for batch in view.batches(INDEX, label_key(int(wanted[place])), stop):
+        for batch in view.batches(INDEX, *label_range(int(wanted[place]), int(wanted[-1]))):
             held = labels_of(batch.keys)
             chosen = np.flatnonzero(wanted[np.searchsorted(wanted, held)] == held)
             if len(chosen) == len(held):
@@ -171,8 +167,7 @@ def sizes_of(view: View, supervoxels: Labels) -> NDArray[np.int64]:
 
 def is_anywhere(view: View, supervoxel: int) -> bool:
     """True if some block holds the supervoxel."""
-    stop = label_key(supervoxel + 1) if supervoxel < _LAST else None
-    return next(view.keys(INDEX, label_key(supervoxel), stop), None) is not None
+    return next(view.keys(INDEX, *label_range(supervoxel)), None) is not None
 
 
 def change_index(edit: Edit, changes: Entries) -> Labels:
@@ -216,11 +211,3 @@ def change_index(edit: Edit, changes: Entries) -> Labels:
             edit.delete(INDEX, key)
             gone.append(at)
     return np.unique(supervoxels[ends[np.array(gone, np.intp)]])
-
-
-def drop_index(edit: Edit, supervoxels: Labels) -> None:
-    """Remove all rows of some supervoxels."""
-    for key in label_keys(supervoxels):
-        stop = label_key(int.from_bytes(key, "big") + 1) if key != b"\xff" * 8 else None
-        for row in list(edit.keys(INDEX, key, stop)):
-            edit.delete(INDEX, row)

@@ -14,8 +14,6 @@ from dvid.labels.tables import MAPPING, MAPPINGS, Labels, label_key, label_keys,
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
 
-_LAST = 2**64 - 1
-
 
 def _mapped(payloads: list[bytes]) -> Labels:
     data = b"".join(payloads)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.labels.tables import REMOVED, Labels, label_key, label_keys
+from dvid.labels.tables import REMOVED, Labels, label_key, label_range
 from dvid.versions import layout
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
@@ -21,10 +21,6 @@ _REMOVALS: Final = "removals"  # a number of the instance: 0 as long as REMOVED 
 
 Points = NDArray[np.int64]
 """(n, 3) int64, zyx."""
-
-
-def _range(key: bytes) -> tuple[bytes, bytes | None]:
-    return key, label_key(int.from_bytes(key, "big") + 1) if key != b"\xff" * 8 else None
 
 
 def remove(edit: Edit, label: int, blocks_zyx: Points) -> None:
@@ -41,8 +37,8 @@ def restore(edit: Edit, labels: Labels, blocks_zyx: Iterable[tuple[int, int, int
         return 0
     named = None if blocks_zyx is None else {layout.block_key(block) for block in blocks_zyx}
     restored = 0
-    for key in label_keys(labels):
-        for row in list(edit.keys(REMOVED, *_range(key))):
+    for label in labels.tolist():
+        for row in list(edit.keys(REMOVED, *label_range(label))):
             if named is None or row[8:] in named:
                 edit.delete(REMOVED, row)
                 restored += 1
@@ -53,7 +49,7 @@ def remaining(view: View, label: int, blocks_zyx: Points) -> Points:
     """Those of a label's blocks that its sparse volume does not leave out."""
     if not view.number(_REMOVALS):
         return blocks_zyx
-    out = {layout.block_of(row[8:]) for row in view.keys(REMOVED, *_range(label_key(label)))}
+    out = {layout.block_of(row[8:]) for row in view.keys(REMOVED, *label_range(label))}
     if not out:
         return blocks_zyx
     kept = [at for at, (z, y, x) in enumerate(blocks_zyx.tolist()) if (z, y, x) not in out]

@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue
-from dvid.labels.tables import Labels, label_key, label_keys, labels_of
+from dvid.labels.tables import Labels, label_keys, label_range, labels_of
 from dvid.versions.view import View
 
 Rows = NDArray[np.uint8]
 There = NDArray[np.bool_]
 
-_LAST = 2**64 - 1
 _MANY = 200  # labels from which on it is tried to read all that lies between them, too
 _TRIED = 100
 _WORTH = 2  # rows that are read one after another while one is sought
@@ -54,7 +53,7 @@ def _passed(view: View, table: bytes, labels: Labels, size: int) -> tuple[Rows, 
     rows, there = np.zeros((len(labels), size), np.uint8), np.zeros(len(labels), bool)
     first, last = int(labels[0]), int(labels[-1])
     place = passed = 0
-    for batch in view.batches(table, label_key(first), label_key(last + 1) if last < _LAST else None):
+    for batch in view.batches(table, *label_range(first, last)):
         held = labels_of(batch.keys)
         at = np.searchsorted(labels, held)
         hit = labels[at] == held

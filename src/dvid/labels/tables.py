@@ -58,6 +58,17 @@ SPLIT: Final = np.dtype([("old", "<u8"), ("remain", "<u8"), ("split", "<u8"), ("
 _label = struct.Struct(">Q")
 label_key = _label.pack
 
+_LAST: Final = 2**64 - 1
+
+
+def label_range(first: int, last: int | None = None) -> tuple[bytes, bytes | None]:
+    """The keys of the labels `first` to `last`, both included, as (start, stop) of a scan; of `first` alone without `last`.
+
+    No key begins beyond the largest label, so that `stop` is None there: to the end of the table.
+    """
+    last = first if last is None else last
+    return label_key(first), label_key(last + 1) if last < _LAST else None
+
 
 def label_of(key: bytes | memoryview, at: int = 0) -> int:
     """The label that begins at a byte of a key."""

@@ -13,13 +13,11 @@ from dvid.errors import DvidError
 from dvid.geometry import Zyx
 from dvid.labels.index import Entries
 from dvid.labels.strata import KEY_BYTES, Places, Rows, Versions, read_rows
-from dvid.labels.tables import BODY, ENTRY, INDEX, MAPPING, REGION, Labels, label_key
+from dvid.labels.tables import BODY, ENTRY, INDEX, MAPPING, REGION, Labels, label_range
 from dvid.labels.writing import tallied
 from dvid.storage.protocol import Snapshot
 from dvid.versions.envelope import Format
 from dvid.versions.records import InstanceRecord
-
-_LAST = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +41,7 @@ class Stored:
 
     def mapping(self, supervoxels: Labels) -> Rows | None:
         """The rows of MAPPING from the first to the last of some supervoxels, which are sorted; None where there are none."""
-        last = int(supervoxels[-1])
-        high = label_key(last + 1) if last < _LAST else None
-        parts = list(self.rows(MAPPING, label_key(int(supervoxels[0])), high))
+        parts = list(self.rows(MAPPING, *label_range(int(supervoxels[0]), int(supervoxels[-1]))))
         return joined(parts) if parts else None
 
     def owners(self, supervoxels: Labels, seen: NDArray[np.bool_]) -> Labels:

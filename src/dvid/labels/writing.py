@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -135,7 +135,3 @@ def extents_of_blocks(places: Sequence[Zyx], block_zyx: Zyx) -> Box:
     points = np.array(places, np.int64).reshape(-1, 3)
     low, high = points.min(0).tolist(), (points.max(0) + 1).tolist()
     return BlockRange(tuple(low), tuple(high)).box(block_zyx)
-
-
-Inside = Callable[[Zyx], bool]
-"""Which blocks of a box are to be written."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from dvid.codecs.compression import gzip_compress, lz4_compress
 from dvid.codecs.sparsevols import encode_labelled_rles, encode_rles, encode_srles, rles_header
-from dvid.datatypes.labelmap.arguments import LABEL, SUPERVOXELS, label
+from dvid.datatypes.labelmap.arguments import LABEL, SUPERVOXELS, label, need_index
 from dvid.datatypes.labelmap.volumes import SCALE, check_scale
 from dvid.errors import BadRequest, NotFound
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz
@@ -22,7 +22,6 @@ from dvid.routes import Argument, Call, Reply, Route, choice, flag, integer, xyz
 from dvid.versions.view import View
 
 _KEPT_RUNS = 4 << 20  # of a sparse volume whose header needs their number: more are found twice
-_PIECE_RUNS = 1 << 16
 _AT_ONCE = 1 << 18
 
 
@@ -37,18 +36,8 @@ def _box(bounds: dict[str, int | None]) -> Box | None:
 
 def _sought(view: View, wanted: int, scale: int, supervoxels: bool, box: Box | None) -> Sought:
     check_scale(view, scale)
-    check_indexed(view)
+    need_index(view)
     return seek(view, wanted, scale, supervoxel=supervoxels).within(box, block_shape(view))
-
-
-def check_indexed(view: View) -> None:
-    """Refuse questions that need the index where none is kept.
-
-    Raises:
-        BadRequest: the instance keeps no index.
-    """
-    if not view.instance.settings["IndexedLabels"]:
-        raise BadRequest("this instance was made with IndexedLabels=false: it does not know where labels are")
 
 
 def _streamed(call: Call, pieces: Callable[[View], Iterator[bytes | memoryview]]) -> Reply:
@@ -192,7 +181,7 @@ def get_coarse_range(call: Call, start: int, end: int) -> Reply:
         raise BadRequest(f"the last label {end} lies before the first one {start}")
 
     def volumes(view: View) -> Iterator[bytes]:
-        check_indexed(view)
+        need_index(view)
         for labels, _ in all_bodies(view, start, end):
             for found in labels.tolist():
                 yield encode_labelled_rles(found, coarse_runs(seek(view, found)))
