@@ -8,7 +8,7 @@ import numpy as np
 
 from dvid.codecs.compression import gzip_decompress, lz4_decompress
 from dvid.errors import BadRequest, TooLarge
-from dvid.geometry import MAX_COORDINATE, Box, Xyz, reverse3
+from dvid.geometry import MAX_COORDINATE, Box, Xyz, Zyx, reverse3
 from dvid.routes import Call
 from dvid.storage.protocol import Buffer
 
@@ -36,6 +36,19 @@ def within(box: Box) -> Box:
     if max(box.stop_zyx) > MAX_COORDINATE:
         raise BadRequest(f"the box ends at {box.stop_zyx[::-1]}, beyond the largest coordinate {MAX_COORDINATE}")
     return box
+
+
+def need_aligned(box: Box, block_zyx: Zyx, otherwise: str = "") -> None:
+    """Refuse a box that is not made of whole blocks; `otherwise` says what else can be done than to give such a one.
+
+    Raises:
+        BadRequest: it cuts some.
+    """
+    if not box.is_aligned(block_zyx):
+        raise BadRequest(
+            f"the box from {box.start_zyx[::-1]} to {box.stop_zyx[::-1]} (x, y, z) cuts blocks of {block_zyx[::-1]}: "
+            f"give offset and size in whole blocks{otherwise}"
+        )
 
 
 def sent_planes(call: Call, compression: str, box: Box, voxel_bytes: int, depth: int) -> Planes:

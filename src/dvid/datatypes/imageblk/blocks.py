@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from dvid.datatypes.boxes import plain_body, requested_box, within
+from dvid.datatypes.boxes import need_aligned, plain_body, requested_box, within
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.imageblk.raw import WHOLE_BYTES, put_draft
 from dvid.datatypes.imageblk.streams import (
@@ -17,7 +17,7 @@ from dvid.datatypes.imageblk.streams import (
     stream_row,
     stream_voxel_blocks,
 )
-from dvid.datatypes.imageblk.writing import Draft, not_aligned, planes_of
+from dvid.datatypes.imageblk.writing import Draft, planes_of
 from dvid.errors import BadRequest, TooLarge
 from dvid.geometry import BlockRange, Xyz, Zyx, reverse3
 from dvid.routes import Call, Reply
@@ -67,8 +67,7 @@ def get_subvolblocks(call: Call, size: tuple[int, ...], offset: Xyz, compression
         voxels = layout_of(view.instance)
         jpeg = leaves_as_jpeg(view, compression)
         voxels.check_size(box, call.limits.answer_bytes)
-        if not box.is_aligned(voxels.block_zyx):
-            raise BadRequest(not_aligned(box, voxels).partition(", or add")[0])
+        need_aligned(box, voxels.block_zyx)
     return _blocks_reply(call, groups_of(box.blocks(voxels.block_zyx)), jpeg)
 
 

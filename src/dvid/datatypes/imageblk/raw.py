@@ -9,11 +9,11 @@ import numpy as np
 
 from dvid.codecs.compression import gzip_compress, gzip_stream, lz4_compress
 from dvid.codecs.images import encode_image, encode_volume_jpeg, parse_format
-from dvid.datatypes.boxes import expect_end, requested_box, sent_planes, sent_voxels, within
+from dvid.datatypes.boxes import expect_end, need_aligned, requested_box, sent_planes, sent_voxels, within
 from dvid.datatypes.imageblk import operations as ops
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.imageblk.reading import memory_at, read_box, read_bytes, stream_box
-from dvid.datatypes.imageblk.writing import Draft, merge_box, not_aligned
+from dvid.datatypes.imageblk.writing import Draft, merge_box
 from dvid.datatypes.planes import Plane, scaled, stored_size
 from dvid.errors import BadRequest
 from dvid.geometry import Box, Xyz, Zyx
@@ -156,8 +156,8 @@ def post_raw(
         voxels = layout_of(view.instance)
         voxels.check_size(box, call.limits.decompressed_bytes, "limits.decompressedBytes")
         aligned = box.is_aligned(voxels.block_zyx)
-        if not aligned and not unaligned:
-            raise BadRequest(not_aligned(box, voxels))
+        if not unaligned:
+            need_aligned(box, voxels.block_zyx, ", or add unaligned=true")
         if not aligned:  # a thin box takes few bytes, and may touch a thousand times as many: they are read and written
             touched = box.blocks(voxels.block_zyx).box(voxels.block_zyx)
             voxels.check_size(touched, call.limits.decompressed_bytes, "limits.decompressedBytes, for whole blocks")

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.codecs.images import encode_jpeg_block
-from dvid.datatypes.boxes import Planes
+from dvid.datatypes.boxes import Planes, need_aligned
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
 from dvid.datatypes.imageblk.memory import wrote
 from dvid.datatypes.imageblk.reading import CODES, block_origins, read_bytes
 from dvid.datatypes.voxels import grow_extents
-from dvid.errors import BadRequest, Conflict
+from dvid.errors import Conflict
 from dvid.geometry import Box, Zyx
 from dvid.kernels.boxes import scatter_blocks
 from dvid.kernels.sealing import seal_blocks
@@ -115,8 +115,7 @@ class Draft:
     """
 
     def __init__(self, view: View, box: Box, inside: Callable[[Zyx], bool] | None = None) -> None:
-        if not box.is_aligned(layout_of(view.instance).block_zyx):
-            raise BadRequest(not_aligned(box, layout_of(view.instance)))
+        need_aligned(box, layout_of(view.instance).block_zyx)
         self._instance, self._box, self._inside = view.instance, box, inside
         self._key = partial(full_key, view)
         self._version = full_key(view, (0, 0, 0))
@@ -192,11 +191,3 @@ def put_blocks(edit: Edit, box: Box, sealed: Iterable[Sealed], *, mutate: bool, 
 def full_key(view: View, block: Zyx) -> bytes:
     """The stored key of a block at the view's version."""
     return view.key(keys.DATA, keys.block_key(block))
-
-
-def not_aligned(box: Box, voxels: VoxelLayout) -> str:
-    """Why a box cannot be written as it is."""
-    return (
-        f"the box from {box.start_zyx[::-1]} to {box.stop_zyx[::-1]} (x, y, z) cuts blocks of {voxels.block_zyx[::-1]}: "
-        "give offset and size in whole blocks, or add unaligned=true"
-    )

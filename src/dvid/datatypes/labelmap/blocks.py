@@ -10,7 +10,7 @@ import numpy as np
 
 from dvid.codecs.compression import gzip_compress, lz4_compress
 from dvid.codecs.labelblocks import decode, deflate, labels_of, relabel
-from dvid.datatypes.boxes import requested_box
+from dvid.datatypes.boxes import need_aligned, requested_box
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.labelmap.arguments import SUPERVOXELS
 from dvid.datatypes.labelmap.volumes import SCALE, check_scale
@@ -108,11 +108,7 @@ def get_blocks(
         check_scale(view, scale)
         layout_of(view.instance).check_size(box, 8 * call.limits.answer_bytes)
         shape = block_shape(view)
-        if not box.is_aligned(shape):
-            raise BadRequest(
-                f"the box from {box.start_zyx[::-1]} to {box.stop_zyx[::-1]} (x, y, z) cuts blocks of {shape[::-1]}: "
-                "give offset and size in whole blocks"
-            )
+        need_aligned(box, shape)
         return _answer(call, box.blocks(shape), scale, compression, supervoxels, view)
 
 
@@ -131,7 +127,7 @@ def get_specificblocks(call: Call, blocks: tuple[int, ...], scale: int, compress
 # ---- writing ------------------------------------------------------------------------------------
 
 
-def _sent_blocks(body: bytes, limit: int) -> Iterator[tuple[Zyx, memoryview]]:
+def _sent_blocks(body: bytes) -> Iterator[tuple[Zyx, memoryview]]:
     """The blocks of a stream: their coordinates and bytes."""
     view, at = memoryview(body), 0
     while at < len(view):
@@ -158,7 +154,7 @@ def _post(call: Call, scale: int, *, indexed: bool, downres: bool, grow: bool, b
         check_scale(view, scale)
         draft, shape = Draft(view, bodies=bodies), block_shape(view)
     body = call.body()
-    for place, data in _sent_blocks(body, call.limits.body_bytes):
+    for place, data in _sent_blocks(body):
         _check_place(place, shape)
         draft.add_compressed(place, data, call.limits.decompressed_bytes)
     return draft.put(call, scale, indexed=indexed, downres=downres, grow=grow)

@@ -12,7 +12,7 @@ import numpy as np
 from dvid.codecs import segmentation
 from dvid.codecs.compression import gzip_compress, gzip_stream, lz4_compress
 from dvid.codecs.images import encode_image, parse_format
-from dvid.datatypes.boxes import expect_end, requested_box, sent_planes, within
+from dvid.datatypes.boxes import expect_end, need_aligned, requested_box, sent_planes, within
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.labelmap.arguments import HASH, SUPERVOXELS, checked_body
 from dvid.datatypes.labelmap.writes import Draft
@@ -227,11 +227,7 @@ def post_raw(
     with call.view() as view:  # ends before the body arrives: clients may be slow
         voxels, shape = layout_of(view.instance), block_shape(view)
         voxels.check_size(box, call.limits.decompressed_bytes, "limits.decompressedBytes")
-        if not box.is_aligned(shape):
-            raise BadRequest(
-                f"the box from {box.start_zyx[::-1]} to {box.stop_zyx[::-1]} (x, y, z) cuts blocks of {shape[::-1]}: "
-                "give offset and size in whole blocks"
-            )
+        need_aligned(box, shape)
         inside = None
         if roi:
             mask, blocks = touched_blocks(view.sibling(roi), box, shape)

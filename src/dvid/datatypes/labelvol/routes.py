@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from dvid.codecs.sparsevols import decode_rles, rles_header
-from dvid.datatypes.boxes import requested_box
+from dvid.datatypes.boxes import need_aligned, requested_box
 from dvid.datatypes.common import COMMON_ROUTES
 from dvid.datatypes.labelblk import edits
 from dvid.datatypes.labelblk.routes import taken
@@ -74,11 +74,7 @@ def delete_area(call: Call, label: int, size: tuple[int, ...], offset: Xyz) -> R
 
     def leave_out(edit: Edit) -> Reply:
         shape = block_shape(edit)
-        if not box.is_aligned(shape):
-            raise BadRequest(
-                f"the box from {box.start_zyx[::-1]} to {box.stop_zyx[::-1]} (x, y, z) cuts blocks of {shape[::-1]}: "
-                "give offset and size in whole blocks"
-            )
+        need_aligned(box, shape)
         remove(edit, label, _within(edit, label, box))
         return Reply(b"", TEXT)
 
