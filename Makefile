@@ -61,8 +61,8 @@ $(VENV)/bin/pip:
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 # Installed anew when pyproject.toml changes.
-$(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/.installed: pyproject.toml src/pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/python -m pip install --quiet --editable ./src --editable .
 	$(BIN)/python -m dvid.kernels.warming # compiles what is compiled, so that nothing waits for it later
 	@touch $@
 

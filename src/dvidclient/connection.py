@@ -6,9 +6,11 @@ import functools
 import importlib.metadata
 import json
 import random
+import re
 import time
 import urllib.parse
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import urllib3
@@ -30,6 +32,8 @@ class Connection:
     Args:
         hostname: ``localhost:8000`` or a URL, ``http://`` or ``https://``, with or without a path in front of ``/api``.
         token: sent as ``Authorization: Bearer``. An admin's token lifts the lock of committed nodes: give it only where that is meant.
+        user: who asks (``u=``); servers keep it with what is changed.
+        app: with which program (``app=``).
         timeout: seconds without any progress after which a request has failed.
         retries: how often a request that can be repeated is tried again.
         connections: how many are kept open.
@@ -39,16 +43,30 @@ class Connection:
     """
 
     def __init__(
-        self, hostname: str, *, token: str | None = None, timeout: float = 60.0, retries: int = 3, connections: int = 8
+        self,
+        hostname: str,
+        *,
+        token: str | None = None,
+        user: str | None = None,
+        app: str | None = None,
+        timeout: float = 60.0,
+        retries: int = 3,
+        connections: int = 8,
     ) -> None:
         self.base_url = base_url(hostname)
         self.retries = retries
+        self.timeout = timeout
+        self._asker = urllib.parse.urlencode({key: value for key, value in (("u", user), ("app", app)) if value})
         self._headers = {"User-Agent": user_agent()}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._pool = urllib3.PoolManager(
             maxsize=connections, timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout), retries=False
         )
+
+    def ask(self, path: str, what: str, *, document: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        """The JSON that the server answers to a GET; with a document as its body where one is given."""
+        return self.request("GET", path, what=what, receive=_json, query=query, **_json_body(document))
 
     def get_json(self, path: str, what: str) -> dict[str, Any]:
         """The JSON object that the server answers."""
@@ -58,12 +76,27 @@ class Connection:
         """The text that the server answers."""
         return self.request("GET", path, what=what, receive=_text)
 
-    def post_json(self, path: str, document: dict[str, Any], what: str) -> None:
-        """Sends a JSON object, once."""
-        body = json.dumps(document).encode()
-        self.request(
-            "POST", path, what=what, receive=_text, body=body, content_type="application/json", repeatable=False
-        )
+    def get_bytes(self, path: str, what: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> bytes:
+        """The whole body that the server answers."""
+        return self.request("GET", path, what=what, receive=_all_bytes, query=query, body=body)
+
+    def tell(
+        self,
+        path: str,
+        what: str,
+        *,
+        document: Any = None,
+        query: Mapping[str, Any] | None = None,
+        method: str = "POST",
+        body: Any = None,
+        content_type: str | None = None,
+    ) -> Any:
+        """Sends a change, a JSON document or a body of bytes, so that it takes effect once; returns the JSON of the answer, if any.
+
+        It has an ``Idempotency-Key``. Where its answer does not come, it is sent again only if the server heeds such keys.
+        """
+        sent = {"body": body, "content_type": content_type} if document is None else _json_body(document)
+        return self.request(method, path, what=what, receive=_json, query=query, once=True, **sent)
 
     def post_voxels(self, path: str, voxels: memoryview, what: str) -> None:
         """Sends voxels; sent again where the answer does not come."""
@@ -78,7 +111,8 @@ class Connection:
         receive: Callable[[urllib3.BaseHTTPResponse], Answer],
         body: Any = None,
         content_type: str | None = None,
-        repeatable: bool = True,
+        query: Mapping[str, Any] | None = None,
+        once: bool = False,
     ) -> Answer:
         """One request and its answer.
 
@@ -89,15 +123,18 @@ class Connection:
             receive: reads the body of a successful answer; called anew for each try.
             body: what to send, bytes or a memoryview.
             content_type: the media type of ``body``.
-            repeatable: whether a request that failed on the way may be sent again.
+            query: further options; those that are None are left out.
+            once: it must not take effect twice: sent with an ``Idempotency-Key``, and again only where the server heeds it.
 
         Raises:
             ServerRefused: the server answered with another status than a success.
             NoAnswer: no whole answer came.
         """
-        url = self.base_url + path
+        url = self.base_url + self._with_query(path, query or {})
         headers = {**self._headers, **({"Content-Type": content_type} if content_type else {})}
-        tries = 1 + (self.retries if repeatable else 0)
+        if once:
+            headers["Idempotency-Key"] = uuid.uuid4().hex
+        tries = 1 + self.retries
         for attempt in range(1, tries + 1):
             pause = 0.0
             try:
@@ -124,11 +161,25 @@ class Connection:
                     method, url, None, f"{error} (tried {attempt} times)" if attempt > 1 else str(error), what
                 )
                 failure.__cause__ = error
-            if attempt == tries:
+            if attempt == tries or (once and not self.heeds_keys):
                 raise failure
             # Doubled each time, and never the same twice, so that many clients of a busy server do not come back together.
             time.sleep(min(LONGEST_PAUSE, max(pause, 0.1 * 2**attempt * random.uniform(0.5, 1.0))))
         raise AssertionError("unreachable")
+
+    @functools.cached_property
+    def heeds_keys(self) -> bool:
+        """Whether the server does a request with the same ``Idempotency-Key`` only once, as its help text tells."""
+        try:
+            answer = self._pool.request("GET", f"{self.base_url}/api/help", headers=self._headers, redirect=False)
+        except urllib3.exceptions.HTTPError:
+            return False
+        return answer.status == 200 and re.search(rb"\bIdempotency-Key\b", answer.data) is not None
+
+    def _with_query(self, path: str, query: Mapping[str, Any]) -> str:
+        given = {key: _query_value(value) for key, value in query.items() if value is not None}
+        parts = [part for part in (urllib.parse.urlencode(given, safe=",:~"), self._asker) if part]
+        return path + ("&" if "?" in path else "?") + "&".join(parts) if parts else path
 
 
 def base_url(hostname: str) -> str:
@@ -165,13 +216,38 @@ def quoted(segment: str, field: str) -> str:
 def user_agent() -> str:
     """What the client calls itself."""
     try:
-        return f"dvidclient/{importlib.metadata.version('dvid')} urllib3/{importlib.metadata.version('urllib3')}"
+        return f"dvidclient/{importlib.metadata.version('dvidclient')} urllib3/{importlib.metadata.version('urllib3')}"
     except importlib.metadata.PackageNotFoundError:
         return f"dvidclient urllib3/{importlib.metadata.version('urllib3')}"
 
 
 def _seconds(retry_after: str | None) -> float:
     return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
+
+
+def _query_value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _json_body(document: Any) -> dict[str, Any]:
+    if document is None:
+        return {}
+    return {"body": json.dumps(document).encode(), "content_type": "application/json"}
+
+
+def _all_bytes(response: urllib3.BaseHTTPResponse) -> bytes:
+    return response.read()
+
+
+def _json(response: urllib3.BaseHTTPResponse) -> Any:
+    """What the JSON of an answer says; None for an empty one, a string for text that is no JSON."""
+    text = _text(response)
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _text(response: urllib3.BaseHTTPResponse) -> str:

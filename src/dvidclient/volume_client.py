@@ -17,7 +17,7 @@ from dvidclient.arrays import in_axis_order, tagged
 from dvidclient.boxes import Box, split
 from dvidclient.connection import Connection, quoted
 from dvidclient.errors import BadArgument, Unsupported
-from dvidclient.instance import VOXEL_TYPES, Instance, corners, creation_settings, instance_type
+from dvidclient.layout import VOXEL_TYPES, Layout, corners, creation_settings, instance_type
 from dvidclient.volume_metainfo import MetaInfo
 
 WORKERS = 4
@@ -33,7 +33,7 @@ class VolumeClient:
     created with another order. A volume made by another program is opened as ``cxyz``.
 
     Args:
-        hostname: ``localhost:8000`` or a URL.
+        hostname: ``localhost:8000`` or a URL; or a ``Connection``, whose token, timeout and retries hold then.
         uuid: a version: its UUID or the beginning of it, or what else the server takes (``UUID:branch``).
         data_name: name of the volume.
         token: sent as ``Authorization: Bearer``. An admin's token lifts the lock of committed nodes: give it only where that is meant.
@@ -49,7 +49,7 @@ class VolumeClient:
 
     def __init__(
         self,
-        hostname: str,
+        hostname: str | Connection,
         uuid: str,
         data_name: str,
         *,
@@ -61,8 +61,10 @@ class VolumeClient:
         self.uuid = uuid
         self.data_name = data_name
         self.workers = _workers(workers)
-        self._connection = Connection(
-            hostname, token=token, timeout=timeout, retries=retries, connections=max(8, workers)
+        self._connection = (
+            hostname
+            if isinstance(hostname, Connection)
+            else Connection(hostname, token=token, timeout=timeout, retries=retries, connections=max(8, workers))
         )
         self._path = f"/api/node/{quoted(uuid, 'uuid')}/{quoted(data_name, 'data_name')}"
         self._widened_writes = threading.Lock()
@@ -70,7 +72,7 @@ class VolumeClient:
 
     @staticmethod
     def create_volume(
-        hostname: str,
+        hostname: str | Connection,
         uuid: str,
         data_name: str,
         metainfo: MetaInfo,
@@ -84,7 +86,7 @@ class VolumeClient:
         other numbers of channels need a server whose image types have the setting ``Channels``.
 
         Args:
-            hostname: ``localhost:8000`` or a URL.
+            hostname: ``localhost:8000`` or a URL; or a ``Connection``.
             uuid: a version of the repository that the volume becomes part of.
             data_name: name of the volume.
             metainfo: its shape, type and axes.
@@ -95,7 +97,9 @@ class VolumeClient:
             Unsupported: the server has no volumes of this type and number of channels; none was created.
             ServerRefused, NoAnswer: as for ``VolumeClient``.
         """
-        connection = Connection(hostname, token=token, timeout=timeout)
+        connection = (
+            hostname if isinstance(hostname, Connection) else Connection(hostname, token=token, timeout=timeout)
+        )
         what = f"creating volume {data_name!r} at node {uuid!r}"
         repo, name = quoted(uuid, "uuid"), quoted(data_name, "data_name")
         typename = instance_type(metainfo)
@@ -111,9 +115,8 @@ class VolumeClient:
                 f"{what}: asked for {metainfo.channels} channels of {metainfo.dtype}, but {connection.base_url} has no such "
                 f"volumes (its type {typename} has no setting 'Channels')"
             )
-        connection.post_json(
-            f"/api/repo/{repo}/instance", {"typename": typename, "dataname": data_name, **settings}, what
-        )
+        document = {"typename": typename, "dataname": data_name, **settings}
+        connection.tell(f"/api/repo/{repo}/instance", what, document=document)
         path = f"/api/node/{repo}/{name}"
         created = MetaInfo.from_metadata(connection.get_json(f"{path}/metadata", what))
         if (created.channels, created.dtype) != (metainfo.channels, metainfo.dtype):
@@ -124,14 +127,14 @@ class VolumeClient:
         if "MinPoint" in settings:
             # Without this, some servers forget the settings' extents with the first write.
             first, last = corners(metainfo)
-            connection.post_json(f"{path}/extents", {"MinPoint": first, "MaxPoint": last}, what)
+            connection.tell(f"{path}/extents", what, document={"MinPoint": first, "MaxPoint": last})
 
     @property
     def metainfo(self) -> MetaInfo:
         """Shape, type and axes, as the server described them when the volume was opened or last grew by this client's writes."""
         if self._outgrown:
             self._load()
-        return self._instance.metainfo
+        return self._layout.metainfo
 
     def retrieve_subvolume(
         self, start: Sequence[int], stop: Sequence[int], out: Any = None, workers: int | None = None
@@ -158,15 +161,15 @@ class VolumeClient:
         box, (first, last) = self._box(start, stop)
         if out is None:
             x, y, z = box.size_xyz
-            target_zyxc = np.empty((z, y, x, last - first), self._instance.metainfo.dtype)
-            result = tagged(wire.from_zyxc(target_zyxc, self._instance.metainfo.axes), self._instance.metainfo.axes)
+            target_zyxc = np.empty((z, y, x, last - first), self._layout.metainfo.dtype)
+            result = tagged(wire.from_zyxc(target_zyxc, self._layout.metainfo.axes), self._layout.metainfo.axes)
         else:
-            target_zyxc = wire.as_zyxc(self._checked(out, "out", start, stop), self._instance.metainfo.axes)
+            target_zyxc = wire.as_zyxc(self._checked(out, "out", start, stop), self._layout.metainfo.axes)
             result = out
-            if target_zyxc.dtype != self._instance.metainfo.dtype or not target_zyxc.flags.writeable:
+            if target_zyxc.dtype != self._layout.metainfo.dtype or not target_zyxc.flags.writeable:
                 kind = "writeable" if target_zyxc.flags.writeable else "read-only"
                 raise BadArgument(
-                    f"out: expected a writeable array of {self._instance.metainfo.dtype}, got a {kind} one of {out.dtype}"
+                    f"out: expected a writeable array of {self._layout.metainfo.dtype}, got a {kind} one of {out.dtype}"
                 )
 
         def read(part: Box) -> None:
@@ -202,7 +205,7 @@ class VolumeClient:
             ServerRefused, NoAnswer: name the part of the box that could not be written; other parts may have been.
         """
         box, (first, last) = self._box(start, stop)
-        info = self._instance.metainfo
+        info = self._layout.metainfo
         if last - first != info.channels:
             raise BadArgument(f"a write must hold all {info.channels} channels, got channels {first}:{last}")
         voxels = self._checked(new_data, "new_data", start, stop)
@@ -213,7 +216,7 @@ class VolumeClient:
         def write(part: Box) -> None:
             self._write(part, source_zyxc[part.within_zyx(box)], mutate)
 
-        if self._instance.unaligned_writes or box == box.widened(self._instance.block_size_xyz):
+        if self._layout.unaligned_writes or box == box.widened(self._layout.block_size_xyz):
             self._for_each_part(write, box, workers)
         else:
             with self._widened_writes:
@@ -225,7 +228,7 @@ class VolumeClient:
         )
 
     def __repr__(self) -> str:
-        info = self._instance.metainfo
+        info = self._layout.metainfo
         return (
             f"<VolumeClient {self.data_name!r} at node {self.uuid!r} of {self._connection.base_url}: "
             f"{info.axes} {info.shape}, {info.dtype}>"
@@ -235,12 +238,12 @@ class VolumeClient:
         what = f"opening volume {self.data_name!r} at node {self.uuid!r}"
         info = self._connection.get_json(f"{self._path}/info", what)
         metadata = self._connection.get_json(f"{self._path}/metadata", what)
-        self._instance = Instance.from_server(info, metadata)
+        self._layout = Layout.from_server(info, metadata)
         self._outgrown = False
 
     def _box(self, start: Sequence[int], stop: Sequence[int]) -> tuple[Box, tuple[int, int]]:
         """The box in space and the range of channels."""
-        info = self._instance.metainfo
+        info = self._layout.metainfo
         first, last = _position(start, "start", info.axes), _position(stop, "stop", info.axes)
         for axis, low, high in zip(info.axes, first, last, strict=True):
             if low >= high:
@@ -258,12 +261,12 @@ class VolumeClient:
             raise BadArgument(f"{name}: expected a numpy array, got {type(array).__name__}")
         shape = tuple(operator.index(high) - operator.index(low) for low, high in zip(start, stop, strict=True))
         try:
-            ordered = in_axis_order(array, self._instance.metainfo.axes)
+            ordered = in_axis_order(array, self._layout.metainfo.axes)
         except ValueError as error:
             raise BadArgument(f"{name}: {error}") from error
         if ordered.shape != shape:
             raise BadArgument(
-                f"{name}: expected the shape {shape} along {self._instance.metainfo.axes!r}, got {ordered.shape}"
+                f"{name}: expected the shape {shape} along {self._layout.metainfo.axes!r}, got {ordered.shape}"
             )
         return ordered
 
@@ -272,12 +275,12 @@ class VolumeClient:
         voxel_bytes = self._voxel_bytes
         share = -(-box.voxels * voxel_bytes // threads)
         part_bytes = min(MOST_PART_BYTES, max(LEAST_PART_BYTES, share))
-        parts = split(box, self._instance.block_size_xyz, max(1, part_bytes // voxel_bytes))
+        parts = split(box, self._layout.block_size_xyz, max(1, part_bytes // voxel_bytes))
         _run(work, parts, threads)
 
     @property
     def _voxel_bytes(self) -> int:
-        return self._instance.metainfo.channels * self._instance.metainfo.dtype.itemsize
+        return self._layout.metainfo.channels * self._layout.metainfo.dtype.itemsize
 
     def _raw(self, box: Box) -> str:
         size, start = ("_".join(str(n) for n in xyz) for xyz in (box.size_xyz, box.start_xyz))
@@ -291,20 +294,20 @@ class VolumeClient:
             wire.receive_voxels,
             target_zyxc=target_zyxc,
             first_channel=first_channel,
-            channels=self._instance.metainfo.channels,
+            channels=self._layout.metainfo.channels,
         )
         self._connection.request("GET", self._raw(box), what=self._named("reading", box), receive=receive)
 
     def _write(self, box: Box, source_zyxc: wire.Voxels, mutate: bool) -> None:
         options = ["mutate=true"] if mutate else []
-        wide = box.widened(self._instance.block_size_xyz)
+        wide = box.widened(self._layout.block_size_xyz)
         sent = box
-        voxels_zyxc = source_zyxc.astype(self._instance.metainfo.dtype, copy=False)
-        if wide != box and self._instance.unaligned_writes:
+        voxels_zyxc = source_zyxc.astype(self._layout.metainfo.dtype, copy=False)
+        if wide != box and self._layout.unaligned_writes:
             options.append("unaligned=true")
         elif wide != box:
             x, y, z = wide.size_xyz
-            blocks_zyxc = np.empty((z, y, x, self._instance.metainfo.channels), self._instance.metainfo.dtype)
+            blocks_zyxc = np.empty((z, y, x, self._layout.metainfo.channels), self._layout.metainfo.dtype)
             self._read(wide, blocks_zyxc, 0)
             blocks_zyxc[box.within_zyx(wide)] = voxels_zyxc
             sent, voxels_zyxc = wide, blocks_zyxc

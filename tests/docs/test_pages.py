@@ -76,11 +76,13 @@ def test_every_format_of_values_is_described() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
-    groups = (project["dependency-groups"], project["project"]["optional-dependencies"])
-    for group in (group for some in groups for group in some.values()):
-        wanted += group
+    wanted = []
+    for page in ("pyproject.toml", "src/pyproject.toml"):
+        file = tomllib.loads((ROOT / page).read_text())
+        wanted += [*file["project"]["dependencies"], *file["build-system"]["requires"]]
+        groups = (file.get("dependency-groups", {}), file["project"]["optional-dependencies"])
+        for group in (group for some in groups for group in some.values()):
+            wanted += group
     names = {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in wanted}
     described = {row[0].strip("`"): row[1] for columns in (2, 3) for row in rows("dependencies.md", columns)}
     described.pop("Dependency")

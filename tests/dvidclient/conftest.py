@@ -89,6 +89,9 @@ def counts_channels(server_url):
     return re.search(r"\bChannels\b", help_text) is not None
 
 
+PASSED_ON = frozenset({"authorization", "content-type", "idempotency-key"})
+
+
 class Proxy(http.server.ThreadingHTTPServer):
     """Passes requests on to a server.
 
@@ -142,7 +145,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status, headers = fault if isinstance(fault, tuple) else (fault, {})
             self._answer(status, f"as told: {HTTPStatus(status).phrase}".encode(), headers)
             return
-        answer = proxy.pool.request(method, proxy.upstream + self.path, body=body or None, redirect=False)
+        headers = {key: value for key, value in self.headers.items() if key.lower() in PASSED_ON}
+        answer = proxy.pool.request(method, proxy.upstream + self.path, body=body or None, headers=headers, redirect=False)
         if fault == "cut":
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(answer.data)))

@@ -45,10 +45,23 @@ def test_a_request_that_breaks_on_the_way_is_sent_again(proxy):
     assert len(proxy.seen) == 4
 
 
-def test_a_request_that_must_not_be_repeated_is_sent_once(proxy):
+def test_a_change_whose_answer_is_lost_takes_effect_once_where_the_server_heeds_keys(proxy, node):
+    connection = Connection(proxy.url)
+    if not connection.heeds_keys:
+        pytest.skip("this server does not heed Idempotency-Key")
+    proxy.faults = first(["cut"])
+    connection.tell(f"/api/node/{node}/log", "writing", document={"log": ["said once"]})
+    lines = connection.get_json(f"/api/node/{node}/log", "asking")["log"]
+    assert sum(line.endswith("said once") for line in lines) == 1
+    assert len([method for method, _ in proxy.asked("/log") if method == "POST"]) == 2
+
+
+def test_a_change_is_sent_once_to_a_server_that_heeds_no_keys(proxy):
+    connection = Connection(proxy.url)
+    connection.heeds_keys = False
     proxy.faults = first(["hang up"])
     with pytest.raises(NoAnswer, match=r"creating failed: POST http.*/api/repos: no whole answer"):
-        Connection(proxy.url).post_json("/api/repos", {}, "creating")
+        connection.tell("/api/repos", "creating", document={})
     assert len(proxy.seen) == 1
 
 

@@ -93,7 +93,7 @@ class ServerTarget:
             receive=json_answer,
             body=None if body is None else json.dumps(body).encode(),
             content_type=None if body is None else "application/json",
-            repeatable=False,
+            once=method != "GET",
         )
 
     def repos(self) -> dict[str, Document]:

@@ -178,7 +178,7 @@ class ServerLabels:
             receive=json_answer,
             body=None if body is None else json.dumps(body).encode(),
             content_type=None if body is None else "application/json",
-            repeatable=method == "GET",
+            once=method != "GET",
         )
 
     def _receive(self, rest: str, body: object = None) -> bytes:

@@ -20,8 +20,8 @@ VOXEL_TYPES = ("uint8", "uint16", "uint32", "uint64", "float32")
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
-    """A data instance that holds a volume.
+class Layout:
+    """How a data instance holds a volume.
 
     Attributes:
         metainfo: what the volume is.
@@ -34,7 +34,7 @@ class Instance:
     unaligned_writes: bool
 
     @classmethod
-    def from_server(cls, info: Mapping[str, Any], metadata: Mapping[str, Any]) -> Instance:
+    def from_server(cls, info: Mapping[str, Any], metadata: Mapping[str, Any]) -> Layout:
         """Reads what the server answers for ``/info`` and ``/metadata``.
 
         Raises:
@@ -50,7 +50,7 @@ class Instance:
         )
         return found._as_created(metadata, tags)
 
-    def _as_created(self, metadata: Mapping[str, Any], tags: Mapping[str, Any]) -> Instance:
+    def _as_created(self, metadata: Mapping[str, Any], tags: Mapping[str, Any]) -> Layout:
         """The same with the axes and the extents that the tags tell of, where they fit what the volume is now."""
         try:
             info = MetaInfo.from_metadata(metadata, str(tags[AXES_TAG]))

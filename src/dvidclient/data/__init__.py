@@ -1,0 +1,21 @@
+"""Data instances by their type: each class has the calls of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dvidclient.data.instance import Instance
+from dvidclient.data.volume import Volume
+
+if TYPE_CHECKING:
+    from dvidclient.node import Node
+
+_CLASSES: dict[str, type[Instance]] = {
+    **dict.fromkeys(["uint8blk", "uint16blk", "uint32blk", "uint64blk", "float32blk", "rgba8blk"], Volume),
+}
+
+
+def instance_at(node: Node, document: Mapping[str, Any]) -> Instance:
+    """The instance that a server describes, at a node: of the class for its type."""
+    return _CLASSES.get(document["Base"]["TypeName"], Instance)(node, document)

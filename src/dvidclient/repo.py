@@ -1,0 +1,198 @@
+"""A repo: versions that build on one another, and data instances that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dvidclient.connection import quoted
+from dvidclient.display import counted, html_table
+from dvidclient.errors import BadArgument
+from dvidclient.log import as_lines, log_lines
+from dvidclient.node import Node
+
+if TYPE_CHECKING:
+    from dvidclient.server import Server
+
+MASTER = "master"
+
+
+class Repo:
+    """A repo as the server described it when it was opened, last changed here, or refreshed.
+
+    Args:
+        server: that holds it.
+        document: what the server answers for ``/api/repo/UUID/info``.
+    """
+
+    def __init__(self, server: Server, document: Mapping[str, Any]) -> None:
+        self.server = server
+        self.document = document
+
+    def refresh(self) -> Repo:
+        """Asks the server anew."""
+        self.document = self.server.connection.get_json(f"{self._path}/info", f"asking for repo {self.alias!r}")
+        return self
+
+    @property
+    def uuid(self) -> str:
+        """UUID of the root, which names the repo."""
+        return str(self.document["Root"])
+
+    @property
+    def alias(self) -> str:
+        """Its name."""
+        return str(self.document.get("Alias") or "")
+
+    @property
+    def description(self) -> str:
+        """What it is for."""
+        return str(self.document.get("Description") or "")
+
+    @property
+    def created(self) -> str:
+        """When it was made, as the server writes times (RFC 3339)."""
+        return str(self.document.get("Created") or "")
+
+    @property
+    def updated(self) -> str:
+        """When it was last changed."""
+        return str(self.document.get("Updated") or "")
+
+    @property
+    def log(self) -> list[str]:
+        """The lines of its log, asked for anew."""
+        return log_lines(self.server.connection.ask(f"{self._path}/log", f"the log of repo {self.alias!r}"))
+
+    def write_log(self, lines: str | Iterable[str]) -> None:
+        """Adds lines to its log."""
+        self.server.connection.tell(
+            f"{self._path}/log", f"writing to the log of repo {self.alias!r}", document={"log": as_lines(lines)}
+        )
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """All versions by UUID, in the order in which they were made."""
+        documents = self._node_documents
+        return {uuid: Node(self, uuid) for uuid in sorted(documents, key=lambda uuid: documents[uuid]["VersionID"])}
+
+    @property
+    def root(self) -> Node:
+        """The first version."""
+        return Node(self, self.uuid)
+
+    @property
+    def master(self) -> Node:
+        """The last version of the master branch."""
+        return self.branch(MASTER)
+
+    @property
+    def branches(self) -> dict[str, Node]:
+        """The last version of each branch, by its name: the newest one where a branch has several."""
+        return {node.branch_name or MASTER: node for node in self.nodes.values()}
+
+    def branch(self, name: str = MASTER) -> Node:
+        """The last version of a branch."""
+        found = self.branches.get(name)
+        if found is None:
+            raise BadArgument(f"repo {self.alias!r} has no branch {name!r}, but {', '.join(map(repr, self.branches))}")
+        return found
+
+    def node(self, selector: str) -> Node:
+        """A version.
+
+        Args:
+            selector: its UUID or the beginning of it, ``UUID:branch`` or ``:branch`` for the last one of a branch, with
+                ``~N`` behind it for the one N steps before.
+
+        Raises:
+            BadArgument: it names none, or several.
+        """
+        prefix, colon, rest = selector.partition(":")
+        if colon:
+            name, _, steps = rest.partition("~")
+            node = self.branch(name or MASTER)
+            for _ in range(int(steps) if steps.isdecimal() else 0):
+                if not node.parents:
+                    raise BadArgument(f"{selector!r} goes back beyond the root of repo {self.alias!r}")
+                node = node.parents[0]
+            return node
+        documents = self._node_documents
+        found = [prefix] if prefix in documents else [uuid for uuid in documents if uuid.startswith(prefix)]
+        if len(found) != 1:
+            raise BadArgument(f"{selector!r} is the beginning of {len(found)} of the UUIDs of repo {self.alias!r}")
+        return Node(self, found[0])
+
+    @property
+    def instance_names(self) -> list[str]:
+        """The names of its data instances, sorted."""
+        return sorted(self.instance_documents)
+
+    @property
+    def instance_documents(self) -> Mapping[str, Mapping[str, Any]]:
+        """How the server describes each data instance, by name."""
+        return self.document.get("DataInstances") or {}
+
+    def merge(self, parents: Iterable[Node | str], note: str = "") -> Node:
+        """Makes a version of which the given ones, all committed and without conflicts, are the parents."""
+        uuids = [parent.uuid if isinstance(parent, Node) else self.node(parent).uuid for parent in parents]
+        answer = self.server.connection.tell(
+            f"{self._path}/merge",
+            f"merging {len(uuids)} versions of repo {self.alias!r}",
+            document={"mergeType": "conflict-free", "parents": uuids, "note": note},
+        )
+        return self.refresh().node(answer["child"])
+
+    def delete(self, *, imsure: bool = False, passcode: str | None = None) -> None:
+        """Deletes the repo with all its data. Servers want an admin's token for it."""
+        if not imsure:
+            raise BadArgument(f"deleting repo {self.alias!r} deletes all its data: say imsure=True")
+        self.server.connection.tell(
+            f"/api/repo/{self.uuid}",
+            f"deleting repo {self.alias!r}",
+            method="DELETE",
+            query={"imsure": True, "passcode": passcode},
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<Repo {self.alias!r} {self.uuid[:8]} of {self.server.url}: {counted(self._node_documents, 'version')}, "
+            f"{counted(self.instance_documents, 'instance')}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                node.uuid[:8],
+                node.branch_name or MASTER,
+                "committed" if node.locked else "open",
+                node.created[:19],
+                node.note,
+            )
+            for node in self.nodes.values()
+        ]
+        table = html_table(
+            f"{self.alias} ({self.uuid[:8]})", ["version", "branch", "state", "created (UTC)", "note"], rows
+        )
+        instances = [(name, document["Base"]["TypeName"]) for name, document in sorted(self.instance_documents.items())]
+        return table + html_table("instances", ["name", "type"], instances)
+
+    @property
+    def _path(self) -> str:
+        return f"/api/repo/{quoted(self.uuid, 'uuid')}"
+
+    @property
+    def _node_documents(self) -> Mapping[str, Mapping[str, Any]]:
+        nodes: Mapping[str, Mapping[str, Any]] = self.document["DAG"]["Nodes"]
+        return nodes
+
+    def node_document(self, uuid: str) -> Mapping[str, Any]:
+        """How the server describes a version."""
+        return self._node_documents[uuid]
+
+    def node_of_version(self, version: int) -> Node:
+        """The version with a number that parents and children are named by."""
+        for uuid, document in self._node_documents.items():
+            if document["VersionID"] == version:
+                return Node(self, uuid)
+        raise BadArgument(f"repo {self.alias!r} has no version with the number {version}")
