@@ -146,10 +146,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(status, f"as told: {HTTPStatus(status).phrase}".encode(), headers)
             return
         headers = {key: value for key, value in self.headers.items() if key.lower() in PASSED_ON}
-        answer = proxy.pool.request(method, proxy.upstream + self.path, body=body or None, headers=headers, redirect=False)
+        answer = proxy.pool.request(
+            method, proxy.upstream + self.path, body=body or None, headers=headers, redirect=False
+        )
         if fault == "cut":
             self.send_response(answer.status)
-            self.send_header("Content-Length", str(len(answer.data)))
+            self.send_header("Content-Length", str(max(1, len(answer.data))))
             self.end_headers()
             self.wfile.write(answer.data[: len(answer.data) // 2])
             self.close_connection = True
