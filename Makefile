@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# With vigra, whose arrays the client hands out where it is there: Debian has it, for its own Python and numpy 1.
+VIGRA := .venv-vigra
+DEBIAN_PYTHON := /usr/bin/python3
 
 # Of `make demo` and `make serve`:
 DATA ?=
@@ -14,7 +17,7 @@ PARTS := $(if $(REAL),--source "$(REAL)" --dataset raw --labels "$(REAL)" --labe
   --mapping "$(REAL)" --mapping-dataset mapping)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench docs venv clean
+.PHONY: help demo serve test test-vigra lint bench docs venv clean
 
 help: ## Show this list
 	@echo "make WHAT, where WHAT is one of"
@@ -29,6 +32,13 @@ serve: $(VENV)/.installed ## Run a server (DATA=folder of the store, PORT=8000, 
 test: $(VENV)/.with-test ## Run all tests, the fast ones first and one file on each core (ARGS=options of pytest)
 	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(ARGS)
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
+	@$(MAKE) --no-print-directory $(VIGRA)/.installed
+	@! [ -x $(VIGRA)/bin/python ] || $(MAKE) --no-print-directory test-vigra
+
+test-vigra: $(VENV)/.installed $(VIGRA)/.installed
+	DVID_PYTHON=$(CURDIR)/$(BIN)/python $(VIGRA)/bin/python -m pytest -q --confcutdir=tests/dvidclient \
+	  tests/dvidclient --ignore tests/dvidclient/gui $(ARGS)
+	$(VIGRA)/bin/python -m pytest -q --confcutdir=tests/mockserver tests/mockserver $(ARGS)
 
 lint: $(VENV)/.with-test $(VENV)/.with-lint ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -48,7 +58,7 @@ docs: $(VENV)/.installed ## Write the pages in docs/ that are made from the code
 venv: $(VENV)/.with-test $(VENV)/.with-lint ## Set up everything that tests and checks need
 
 clean: ## Remove what the other targets made, but for the demo's data
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis
+	rm -rf $(VENV) $(VIGRA) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- the virtual environment ---------------------------------------------------------------------
@@ -68,4 +78,19 @@ $(VENV)/.installed: pyproject.toml src/pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/.with-%: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group $*
+	@touch $@
+
+# Where vigra is missing and cannot be installed, there is no Python in it, and the tests with vigra do not run.
+$(VIGRA)/.installed: src/pyproject.toml
+	@rm -rf $(VIGRA) && mkdir $(VIGRA)
+	@$(DEBIAN_PYTHON) -c 'import vigra' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3-vigra python3-venv; } || true
+	@if $(DEBIAN_PYTHON) -c 'import vigra' 2>/dev/null; then \
+	  $(DEBIAN_PYTHON) -m venv --system-site-packages $(VIGRA) && \
+	  $(VIGRA)/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
+	  $(VIGRA)/bin/python -m pip install --quiet --editable "./src[hdf5,lz4]" && \
+	  $(VIGRA)/bin/python -m pip install --quiet --group src/pyproject.toml:test-vigra; \
+	else \
+	  echo "NOT TESTED: the client with vigra. It comes with Debian (apt-get install python3-vigra, as root), for $(DEBIAN_PYTHON)"; \
+	fi
 	@touch $@

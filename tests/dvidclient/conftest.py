@@ -34,7 +34,8 @@ def server_url(tmp_path_factory, admin_token):
         yield url.rstrip("/")
         return
     folder = tmp_path_factory.mktemp("dvid")
-    command = [sys.executable, "-u", "-m", "dvid", "serve", "--data", str(folder / "data"), "--http", "127.0.0.1:0"]
+    # The Python with vigra is another one than the server's.
+    command = [os.environ.get("DVID_PYTHON", sys.executable), "-u", "-m", "dvid", "serve", "--data", str(folder / "data"), "--http", "127.0.0.1:0"]
     with open(folder / "log", "wb") as log:
         environment = {**os.environ, "DVID_ADMIN_TOKEN": admin_token}
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
