@@ -19,6 +19,7 @@ from dvid.cli.nodes import node_app
 from dvid.cli.repos import repo_app, repos_app
 from dvid.cli.sample import sample
 from dvid.cli.serve import serve
+from dvid.cli.transfers import fetch, push_volume
 from dvid.cli.verify import verify
 
 app = typer.Typer(
@@ -39,6 +40,8 @@ app.add_typer(repo_app, rich_help_panel="Repos and versions")
 app.add_typer(node_app, rich_help_panel="Repos and versions")
 app.command("import", rich_help_panel="Volumes")(import_volume)
 app.command("export", rich_help_panel="Volumes")(export_volume)
+app.command("fetch", rich_help_panel="Volumes")(fetch)
+app.command("push-volume", rich_help_panel="Volumes")(push_volume)
 app.command("sample", rich_help_panel="Volumes")(sample)
 app.command("backup", rich_help_panel="Care of a store")(backup)
 app.command("restore", rich_help_panel="Care of a store")(restore)

@@ -74,7 +74,7 @@ class VolumeInfo:
         base, extended = info["Base"], info["Extended"]
         values = extended.get("Values")
         is_labels = base["TypeName"] in LABEL_TYPES
-        if not values or not (is_labels or base["TypeName"].endswith("blk")):
+        if not values or not (is_labels or base["TypeName"].endswith(("blk", "labelarray"))):
             raise BadRequest(f"{base['Name']!r} holds {base['TypeName']} data, not a volume of images or labels")
         low, high = extended.get("MinPoint"), extended.get("MaxPoint")
         extents = None
