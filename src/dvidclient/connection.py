@@ -31,7 +31,7 @@ class Connection:
 
     Args:
         hostname: ``localhost:8000`` or a URL, ``http://`` or ``https://``, with or without a path in front of ``/api``.
-        token: sent as ``Authorization: Bearer``. An admin's token lifts the lock of committed nodes: give it only where that is meant.
+        token: sent as ``Authorization: Bearer``; as ``admintoken=``, too, to a server that says that it wants it so. An admin's token lifts the lock of committed nodes: give it only where that is meant.
         user: who asks (``u=``); servers keep it with what is changed.
         app: with which program (``app=``).
         timeout: seconds without any progress after which a request has failed.
@@ -56,6 +56,7 @@ class Connection:
         self.base_url = base_url(hostname)
         self.retries = retries
         self.timeout = timeout
+        self._token = token
         self._asker = urllib.parse.urlencode({key: value for key, value in (("u", user), ("app", app)) if value})
         self._headers = {"User-Agent": user_agent()}
         if token:
@@ -130,7 +131,9 @@ class Connection:
             ServerRefused: the server answered with another status than a success.
             NoAnswer: no whole answer came.
         """
-        url = self.base_url + self._with_query(path, query or {})
+        given = {key: _query_value(value) for key, value in (query or {}).items() if value is not None}
+        url = self.base_url + _with_query(path, urllib.parse.urlencode(given, safe=",:~"))
+        asked = _with_query(url, self._asker)  # not for messages: a token may be in it
         headers = {**self._headers, **({"Content-Type": content_type} if content_type else {})}
         if once:
             headers["Idempotency-Key"] = uuid.uuid4().hex
@@ -139,7 +142,13 @@ class Connection:
             pause = 0.0
             try:
                 response = self._pool.request(
-                    method, url, body=body, headers=headers, preload_content=False, decode_content=False, redirect=False
+                    method,
+                    asked,
+                    body=body,
+                    headers=headers,
+                    preload_content=False,
+                    decode_content=False,
+                    redirect=False,
                 )
                 try:
                     if 200 <= response.status < 300:
@@ -150,6 +159,17 @@ class Connection:
                     failure: ServerRefused | NoAnswer = ServerRefused(
                         method, url, response.status, said or response.reason or "", what
                     )
+                    if self._wants_token_in_query(said):
+                        return self.request(
+                            method,
+                            path,
+                            what=what,
+                            receive=receive,
+                            body=body,
+                            content_type=content_type,
+                            query=query,
+                            once=once,
+                        )
                     if response.status not in BUSY:
                         raise failure
                     pause = _seconds(response.headers.get("Retry-After"))
@@ -167,6 +187,14 @@ class Connection:
             time.sleep(min(LONGEST_PAUSE, max(pause, 0.1 * 2**attempt * random.uniform(0.5, 1.0))))
         raise AssertionError("unreachable")
 
+    def _wants_token_in_query(self, said: str) -> bool:
+        """Whether a refusal says so for the first time: from then on the token goes there, too."""
+        if not self._token or "admintoken" not in said or "admintoken=" in self._asker:
+            return False
+        token = urllib.parse.urlencode({"admintoken": self._token})
+        self._asker = f"{self._asker}&{token}" if self._asker else token
+        return True
+
     @functools.cached_property
     def heeds_keys(self) -> bool:
         """Whether the server does a request with the same ``Idempotency-Key`` only once, as its help text tells."""
@@ -175,11 +203,6 @@ class Connection:
         except urllib3.exceptions.HTTPError:
             return False
         return answer.status == 200 and re.search(rb"\bIdempotency-Key\b", answer.data) is not None
-
-    def _with_query(self, path: str, query: Mapping[str, Any]) -> str:
-        given = {key: _query_value(value) for key, value in query.items() if value is not None}
-        parts = [part for part in (urllib.parse.urlencode(given, safe=",:~"), self._asker) if part]
-        return path + ("&" if "?" in path else "?") + "&".join(parts) if parts else path
 
 
 def base_url(hostname: str) -> str:
@@ -223,6 +246,10 @@ def user_agent() -> str:
 
 def _seconds(retry_after: str | None) -> float:
     return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
+
+
+def _with_query(path: str, query: str) -> str:
+    return path + ("&" if "?" in path else "?") + query if query else path
 
 
 def _query_value(value: Any) -> str:

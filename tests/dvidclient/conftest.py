@@ -107,6 +107,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.upstream = upstream
         self.pool = urllib3.PoolManager(maxsize=16, retries=False)
         self.faults = lambda method, path: None
+        self.phrase = ""  # of faults that are a status; default: what the status is called
         self.seen = []
         self.connections = 0
         self.lock = threading.Lock()
@@ -144,7 +145,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         if fault is not None and fault != "cut":
             status, headers = fault if isinstance(fault, tuple) else (fault, {})
-            self._answer(status, f"as told: {HTTPStatus(status).phrase}".encode(), headers)
+            self._answer(status, f"as told: {proxy.phrase or HTTPStatus(status).phrase}".encode(), headers)
             return
         headers = {key: value for key, value in self.headers.items() if key.lower() in PASSED_ON}
         answer = proxy.pool.request(

@@ -121,3 +121,18 @@ def test_one_connection_serves_many_requests(proxy):
     for _ in range(5):
         connection.get_json("/api/server/info", "asking")
     assert proxy.connections == 1
+
+
+def test_a_token_goes_where_the_server_says_that_it_wants_it_and_never_into_messages(proxy):
+    proxy.faults = first([400])
+    connection = Connection(proxy.url, token="secret-of-mine")
+    proxy.phrase = "this needs an admintoken"
+    assert "Datastore Version" in connection.get_json("/api/server/info", "asking")
+    assert [path for _, path in proxy.asked("/server/info")] == [
+        "/api/server/info",
+        "/api/server/info?admintoken=secret-of-mine",
+    ]
+    proxy.faults = lambda method, path: 403
+    with pytest.raises(ServerRefused) as refused:
+        connection.get_json("/api/server/info", "asking")
+    assert "secret-of-mine" not in str(refused.value)
