@@ -104,7 +104,7 @@ class Node:
         self._tell("commit", f"committing {self}", {"note": note, "log": as_lines(log)})
         return self.refresh()
 
-    def newversion(self, note: str = "", uuid: str | None = None) -> Node:
+    def new_version(self, note: str = "", uuid: str | None = None) -> Node:
         """Makes the next version of the same branch; this one must be committed."""
         return self._child("newversion", {"note": note, **({"uuid": uuid} if uuid else {})})
 
@@ -115,6 +115,11 @@ class Node:
     def _child(self, kind: str, document: dict[str, Any]) -> Node:
         answer = self._tell(kind, f"making a version after {self}", document)
         return self.repo.refresh().node(answer["child"])
+
+    def tag(self, name: str, note: str = "") -> Node:
+        """Gives it a name, where it is committed: that of a committed child with the same data, whose UUID the name is."""
+        self._tell("tag", f"naming {self} {name!r}", {"tag": name, "note": note})
+        return self.repo.refresh().node(name)
 
     # ---- data instances -----------------------------------------------------------------------
 
@@ -153,9 +158,6 @@ class Node:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.repo.instance_names)
-
-    def __len__(self) -> int:
-        return len(self.repo.instance_documents)
 
     def __contains__(self, name: object) -> bool:
         return name in self.repo.instance_documents

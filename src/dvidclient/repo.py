@@ -91,6 +91,10 @@ class Repo:
         """The last version of each branch, by its name: the newest one where a branch has several."""
         return {node.branch_name or MASTER: node for node in self.nodes.values()}
 
+    def __getitem__(self, selector: str) -> Node:
+        """The last version of a branch, by its name, or else any version, by its UUID or the beginning of it."""
+        return self.branches.get(selector) or self.node(selector)
+
     def branch(self, name: str = MASTER) -> Node:
         """The last version of a branch."""
         found = self.branches.get(name)

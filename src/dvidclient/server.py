@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from dvidclient.connection import Connection, quoted
 from dvidclient.display import html_table
+from dvidclient.errors import BadArgument
 from dvidclient.node import Node
 from dvidclient.repo import Repo
 
@@ -70,6 +72,23 @@ class Server:
         found = self.connection.get_json("/api/repos/info", "listing the repos")
         repos = [Repo(self, document) for document in found.values() if isinstance(document, dict)]
         return {repo.uuid: repo for repo in sorted(repos, key=lambda repo: repo.created)}
+
+    def __iter__(self) -> Iterator[Repo]:
+        """All repos, in the order in which they were made."""
+        return iter(self.repos.values())
+
+    def __getitem__(self, name: str) -> Repo:
+        """The repo with an alias, or the one that a UUID, or the beginning of one, belongs to.
+
+        Raises:
+            BadArgument: several repos have this alias; name the one by its UUID.
+            ServerRefused: there is none.
+        """
+        named = [repo for repo in self if repo.alias == name]
+        if len(named) > 1:
+            uuids = ", ".join(repo.uuid for repo in named)
+            raise BadArgument(f"{len(named)} repos have the alias {name!r}: name one by its UUID, of {uuids}")
+        return named[0] if named else self.repo(name)
 
     def repo(self, uuid: str) -> Repo:
         """The repo that a version belongs to.
