@@ -118,6 +118,13 @@ class Server:
     allow_labelmap_split: bool = _setting(
         "allowLabelmapSplit", values.FLAG, "Allow the `split` requests of `labelmap` instances.", False
     )
+    reference_faults: bool = _setting(
+        "referenceFaults",
+        values.FLAG,
+        "Answer three requests of `labelmap` as the reference server does, faults and all: `label` and `labels` at negative "
+        "coordinates, `sparsevol` with `maxx`, and `HEAD sparsevol` with bounds. For what is compared with it answer by answer.",
+        False,
+    )
     read_only: bool = _setting(
         "readOnly",
         values.FLAG,

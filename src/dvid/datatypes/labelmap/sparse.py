@@ -10,6 +10,7 @@ import numpy as np
 
 from dvid.codecs.compression import gzip_compress, lz4_compress
 from dvid.codecs.sparsevols import encode_labelled_rles, encode_rles, encode_srles, rles_header
+from dvid.datatypes.labelmap import faults
 from dvid.datatypes.labelmap.arguments import LABEL, SUPERVOXELS, label, need_index
 from dvid.datatypes.labelmap.volumes import SCALE, check_scale
 from dvid.errors import BadRequest, NotFound
@@ -113,14 +114,18 @@ def _sparsevol(
         _check_somewhere(not somewhere or len(found.blocks_zyx))
         return found
 
+    def runs(view: View) -> Iterator[Runs]:
+        find = faults.stream_runs if faults.are_wanted(call, view) else stream_runs
+        return find(view, sought(view), cut)
+
     if form == "srles":
-        reply = _streamed(call, lambda view: map(encode_srles, stream_runs(view, sought(view), cut)))
+        reply = _streamed(call, lambda view: map(encode_srles, runs(view)))
         _check_somewhere(not somewhere or reply.body != b"")
         return reply
     if form == "blocks":
         return _streamed(call, lambda view: stream_binary_blocks(view, sought(view)))
     with call.view() as view:
-        kept = _kept(stream_runs(view, sought(view), cut))
+        kept = _kept(runs(view))
     if kept is not None:
         _check_somewhere(not somewhere or len(kept))
         data = encode_rles(kept)
@@ -133,8 +138,8 @@ def _sparsevol(
         )
 
     def all_runs(view: View) -> Iterator[bytes | memoryview]:
-        yield rles_header(sum(map(len, stream_runs(view, sought(view), cut))))  # of the same state as the runs
-        yield from map(encode_srles, stream_runs(view, sought(view), cut))
+        yield rles_header(sum(map(len, runs(view))))  # of the same state as the runs
+        yield from map(encode_srles, runs(view))
 
     return _streamed(call, all_runs)
 
@@ -161,9 +166,12 @@ def head_sparsevol(call: Call, label: int, supervoxels: bool, scale: int, **boun
     box = _box({name: bounds[name] for name in bounds if name[:3] in ("min", "max")})
     with call.view() as view:
         try:
-            there = len(_sought(view, label, scale, supervoxels, box).blocks_zyx)
+            if box is not None and faults.are_wanted(call, view):
+                there = faults.is_outside(view, label, box, supervoxel=supervoxels)
+            else:
+                there = len(_sought(view, label, scale, supervoxels, box).blocks_zyx) > 0
         except NotFound:
-            there = 0
+            there = False
     return Reply(status=200 if there else 204)
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from dvid.codecs import segmentation
 from dvid.codecs.compression import gzip_compress, gzip_stream, lz4_compress
 from dvid.codecs.images import encode_image, parse_format
 from dvid.datatypes.boxes import expect_end, need_aligned, requested_box, sent_planes, within
 from dvid.datatypes.imageblk.layout import layout_of
+from dvid.datatypes.labelmap import faults
 from dvid.datatypes.labelmap.arguments import HASH, SUPERVOXELS, checked_body
 from dvid.datatypes.labelmap.writes import Draft
 from dvid.datatypes.planes import Plane, parse_dims, scaled, stored_size
@@ -182,8 +184,7 @@ def get_pseudocolor(
 def get_label(call: Call, coord: Xyz, scale: int, supervoxels: bool) -> Reply:
     """Answer the label of one voxel."""
     with call.view() as view:
-        check_scale(view, scale)
-        (label,) = labels_at(view, np.array([coord[::-1]]), scale, supervoxels=supervoxels).tolist()
+        (label,) = _labels_at(call, view, np.array([coord]), scale, supervoxels).tolist()
     return Reply(b'{"Label": %d}' % label, JSON)
 
 
@@ -203,8 +204,13 @@ def get_labels(call: Call, scale: int, supervoxels: bool, hash: str) -> Reply:  
     if len(points_xyz) and not (points_xyz.min() >= MIN_COORDINATE and points_xyz.max() <= MAX_COORDINATE):
         raise BadRequest("a point has a coordinate outside the 32-bit range")
     with call.view() as view:
-        check_scale(view, scale)
-        return json_reply(labels_at(view, points_xyz[:, ::-1], scale, supervoxels=supervoxels).tolist())
+        return json_reply(_labels_at(call, view, points_xyz, scale, supervoxels).tolist())
+
+
+def _labels_at(call: Call, view: View, points_xyz: NDArray[np.int64], scale: int, supervoxels: bool) -> Labels:
+    check_scale(view, scale)
+    look_up = faults.labels_at if faults.are_wanted(call, view) else labels_at
+    return look_up(view, points_xyz[:, ::-1], scale, supervoxels=supervoxels)
 
 
 # ---- writing ------------------------------------------------------------------------------------
