@@ -14,6 +14,7 @@ from isal import isal_zlib
 from tests.datatypes.labelmap.conftest import MakeSegmentation, Segmentation
 from tests.labels.halving import Pyramid
 
+from dvid.datatypes import streams
 from dvid.datatypes.labelmap import sparse as requests
 from dvid.geometry import Box
 from dvid.labels import sparse
@@ -162,7 +163,7 @@ def test_runs_come_in_order_and_join_across_blocks(
 ) -> None:
     monkeypatch.setattr(sparse, "_BLOCKS_AT_ONCE", at_once)
     monkeypatch.setattr(requests, "_KEPT_RUNS", kept)
-    monkeypatch.setattr(requests, "_AT_ONCE", 100)
+    monkeypatch.setattr(streams, "_EAGER_BYTES", 100)
     for label in BODIES:
         reply = filled.get(f"sparsevol/{label}").content
         runs = runs_of(reply[12:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from dvid.codecs.sparsevols import encode_labelled_rles, encode_rles, encode_srl
 from dvid.datatypes.labelmap import faults
 from dvid.datatypes.labelmap.arguments import LABEL, SUPERVOXELS, label, need_index
 from dvid.datatypes.labelmap.volumes import SCALE, check_scale
+from dvid.datatypes.streams import streamed
 from dvid.errors import BadRequest, NotFound
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz
 from dvid.labels.blocks import block_shape
@@ -23,7 +23,6 @@ from dvid.routes import Argument, Call, Reply, Route, choice, flag, integer, xyz
 from dvid.versions.view import View
 
 _KEPT_RUNS = 4 << 20  # of a sparse volume whose header needs their number: more are found twice
-_AT_ONCE = 1 << 18
 
 
 def _box(bounds: dict[str, int | None]) -> Box | None:
@@ -39,22 +38,6 @@ def _sought(view: View, wanted: int, scale: int, supervoxels: bool, box: Box | N
     check_scale(view, scale)
     need_index(view)
     return seek(view, wanted, scale, supervoxel=supervoxels).within(box, block_shape(view))
-
-
-def _streamed(call: Call, pieces: Callable[[View], Iterator[bytes | memoryview]]) -> Reply:
-    """An answer in pieces. The first ones are made before it is sent, so that what goes wrong there has its status."""
-
-    def from_view() -> Iterator[bytes | memoryview]:
-        with call.view() as view:
-            yield from pieces(view)
-
-    rest, started, size = from_view(), [], 0
-    for piece in rest:
-        started.append(piece)
-        size += len(piece)
-        if size >= _AT_ONCE:
-            return Reply(chain(started, rest))
-    return Reply(b"".join(started))
 
 
 def get_sparsevol(
@@ -119,11 +102,11 @@ def _sparsevol(
         return find(view, sought(view), cut)
 
     if form == "srles":
-        reply = _streamed(call, lambda view: map(encode_srles, runs(view)))
+        reply = streamed(call, lambda view: map(encode_srles, runs(view)))
         _check_somewhere(not somewhere or reply.body != b"")
         return reply
     if form == "blocks":
-        return _streamed(call, lambda view: stream_binary_blocks(view, sought(view)))
+        return streamed(call, lambda view: stream_binary_blocks(view, sought(view)))
     with call.view() as view:
         kept = _kept(runs(view))
     if kept is not None:
@@ -141,7 +124,7 @@ def _sparsevol(
         yield rles_header(sum(map(len, runs(view))))  # of the same state as the runs
         yield from map(encode_srles, runs(view))
 
-    return _streamed(call, all_runs)
+    return streamed(call, all_runs)
 
 
 def _check_somewhere(there: bool | int) -> None:
@@ -194,7 +177,7 @@ def get_coarse_range(call: Call, start: int, end: int) -> Reply:
             for found in labels.tolist():
                 yield encode_labelled_rles(found, coarse_runs(seek(view, found)))
 
-    return _streamed(call, volumes)
+    return streamed(call, volumes)
 
 
 # ---- routes -------------------------------------------------------------------------------------

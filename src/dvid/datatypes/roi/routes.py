@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from dvid.datatypes.base import Options, describe
 from dvid.datatypes.roi import operations as ops
 from dvid.datatypes.roi.partitions import COVER, GRID, LEGACY, MAX_BATCH, partition, partition_json
+from dvid.datatypes.streams import streamed
 from dvid.datatypes.voxels import block_size_setting, block_zyx
 from dvid.errors import BadRequest, Conflict, TooLarge
 from dvid.geometry import Box, Xyz, Zyx, reverse3
@@ -29,7 +29,6 @@ MAX_LIST_BYTES = 64 << 20
 """Lists of spans and points are read whole; this is the longest one taken."""
 
 _MAX_SETTINGS_BYTES = 1 << 16
-_EAGER_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 18
 _AT_ONCE = 1 << 16
 
@@ -37,23 +36,6 @@ _json = msgspec.json.Encoder()
 
 
 # ---- helpers ------------------------------------------------------------------------------------
-
-
-def _stream(call: Call, pieces: Callable[[View], Iterator[bytes]], media_type: str, length: int | None = None) -> Reply:
-    """An answer in pieces. The first megabyte is made before it is sent: what goes wrong there has its status."""
-
-    def from_view() -> Iterator[bytes]:
-        with call.view() as view:
-            yield from pieces(view)
-
-    started, size, rest = [], 0, from_view()
-    for piece in rest:
-        started.append(piece)
-        size += len(piece)
-        if size >= _EAGER_BYTES:
-            body: Iterable[bytes] = chain(started, rest)
-            return Reply(body, media_type, length=length)
-    return Reply(b"".join(started), media_type)
 
 
 def _list_of(call: Call, width: int, what: str) -> NDArray[np.int32]:
@@ -84,7 +66,7 @@ def _in_larger_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def get_roi(call: Call) -> Reply:
     """Answer all spans."""
-    return _stream(call, lambda view: _in_larger_pieces(_spans_json(view)), JSON)
+    return streamed(call, lambda view: _in_larger_pieces(_spans_json(view)), JSON)
 
 
 def _spans_json(view: View) -> Iterator[bytes]:
@@ -171,7 +153,7 @@ def get_mask(call: Call, shape: str, size: Xyz, offset: Xyz, exact: bool) -> Rep
     def pieces(view: View) -> Iterator[bytes]:
         return ops.stream_voxel_mask(view, box, None if exact else _first_block(view, box))
 
-    return _stream(call, pieces, OCTETS, box.voxels)
+    return streamed(call, pieces, OCTETS, box.voxels)
 
 
 def _first_block(view: View, box: Box) -> Zyx:
