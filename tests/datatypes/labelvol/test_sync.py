@@ -302,7 +302,7 @@ def test_new_labels_are_given_out_once(filled: Pair) -> None:
     assert filled.edit("nextlabel", {"needed": 3}) == {"start": 5, "end": 7}
     assert filled.edit("split/1", volume_of({(0, 0, 0)})) == {"label": 8}
     assert list(filled.info(name="bodies")["Extended"]["MaxLabel"].values()) == [8]
-    for body in ({"needed": 0}, {"needed": "x"}, {}, [1], {"needed": 2**63}):
+    for body in ({"needed": 0}, {"needed": "x"}, {}, [1], {"needed": 2**63}, {"needed": 1, "a": 2}):
         assert filled.bodies("POST", "nextlabel", body).status_code == 400
 
 

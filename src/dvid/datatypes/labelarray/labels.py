@@ -6,22 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from dvid.datatypes.labelarray.shared import LABEL_HERE
-from dvid.datatypes.labelmap import blocks, volumes
+from dvid.datatypes.labelmap import blocks, numbers, volumes
 from dvid.datatypes.labelmap.arguments import label, need_index
 from dvid.datatypes.labelmap.bodies import extent_of_label
 from dvid.datatypes.labelmap.splitting import sent_runs
-from dvid.errors import BadRequest
-from dvid.labels.numbering import new_labels
 from dvid.labels.painting import split_off, split_off_blocks
 from dvid.labels.splits import Runs, SplitBody
 from dvid.routes import JSON, OCTETS, Argument, Call, Reply, Route
 from dvid.storage.protocol import Buffer
 from dvid.versions.edit import Edit
-
-_MAX_NEEDED_BYTES = 1 << 10
 
 # ---- writing ------------------------------------------------------------------------------------
 
@@ -71,30 +65,6 @@ def get_sparsevol_size(call: Call, label: int) -> Reply:
         extent, first, last = extent_of_label(view, label)
     text = f'{{"numblocks": {extent.blocks}, "minvoxel": {list(first)}, "maxvoxel": {list(last)}}}'
     return Reply(text.encode(), OCTETS)  # the reference server's media type, though it is JSON
-
-
-class _Needed(msgspec.Struct, forbid_unknown_fields=True):
-    needed: int
-
-
-_needed = msgspec.json.Decoder(_Needed).decode
-
-
-def post_nextlabel(call: Call) -> Reply:
-    """Give out new labels."""
-    try:
-        needed = _needed(call.body(_MAX_NEEDED_BYTES)).needed
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f'nextlabel: {{"needed": number of labels}} was expected: {error}') from None
-    if not 1 <= needed < 2**63:
-        raise BadRequest(f"nextlabel: 1 or more labels can be given out, not {needed}")
-
-    def reserve(edit: Edit) -> Reply:
-        need_index(edit)
-        given = new_labels(edit, needed)
-        return Reply(f'{{"start": {given.start}, "end": {given.stop - 1}}}'.encode(), JSON)
-
-    return call.edit(reserve)
 
 
 # ---- routes -------------------------------------------------------------------------------------
@@ -162,7 +132,7 @@ ROUTES = (
     Route(
         "POST",
         "/nextlabel",
-        post_nextlabel,
+        numbers.post_needed,
         'Give out new labels, which are used for nothing else from now on: {"start": 9, "end": 13}, both included.',
         body='How many: {"needed": 5}.',
         answers=JSON,

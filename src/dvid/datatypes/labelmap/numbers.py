@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from dvid.datatypes.labelmap.arguments import label, need_index
 from dvid.errors import BadRequest
 from dvid.labels.numbering import (
@@ -15,6 +17,15 @@ from dvid.labels.numbering import (
 )
 from dvid.routes import JSON, TEXT, Argument, Call, Reply, Route, integer
 from dvid.versions.edit import Edit
+
+_MAX_NEEDED_BYTES = 1 << 10
+
+
+class _Needed(msgspec.Struct, forbid_unknown_fields=True):
+    needed: int
+
+
+_needed = msgspec.json.Decoder(_Needed).decode
 
 
 def get_maxlabel(call: Call) -> Reply:
@@ -53,6 +64,17 @@ def post_nextlabel(call: Call, count: int) -> Reply:
         return _json(f'{{"start": {given.start}, "end": {given.stop - 1}}}')
 
     return call.edit(reserve)
+
+
+def post_needed(call: Call) -> Reply:
+    """Give out as many new labels as the body asks for, in the words of older types: {"needed": 5}."""
+    try:
+        count = _needed(call.body(_MAX_NEEDED_BYTES)).needed
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f'nextlabel: {{"needed": number of labels}} was expected: {error}') from None
+    if not 1 <= count < 2**63:
+        raise BadRequest(f"nextlabel: 1 or more labels can be given out, not {count}")
+    return post_nextlabel(call, count)
 
 
 def post_set_nextlabel(call: Call, start: int, ceiling: int | None) -> Reply:

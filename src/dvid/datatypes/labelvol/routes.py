@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from dvid.codecs.sparsevols import decode_rles, rles_header
@@ -26,7 +25,6 @@ from dvid.labels.removals import remove
 from dvid.routes import JSON, TEXT, Argument, Call, Reply, Route, coordinates, json_reply, xyz
 from dvid.versions.edit import Edit
 
-_MAX_COUNT_BYTES = 1 << 10
 _BODIES = {"scale": 0, "supervoxels": False}
 
 
@@ -86,24 +84,6 @@ def _within(edit: Edit, label: int, box: Box) -> Any:
     at = all_entries(edit, np.array([label], np.uint64)).blocks_zyx
     wanted = box.blocks(block_shape(edit))
     return at[((at >= wanted.start_zyx) & (at < wanted.stop_zyx)).all(1)]
-
-
-class _Needed(msgspec.Struct):
-    needed: int
-
-
-_needed = msgspec.json.Decoder(_Needed).decode
-
-
-def post_nextlabel(call: Call) -> Reply:
-    """Give out new labels."""
-    try:
-        count = _needed(call.body(_MAX_COUNT_BYTES)).needed
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f'how many labels was expected, like {{"needed": 5}}: {error}') from None
-    if not 1 <= count < 2**63:
-        raise BadRequest(f"needed: a number from 1 to {2**63 - 1} was expected, not {count}")
-    return numbers.post_nextlabel(call, count)
 
 
 # ---- routes -------------------------------------------------------------------------------------
@@ -172,7 +152,7 @@ ROUTES = (
     _edit(
         "POST",
         "/nextlabel",
-        turned(post_nextlabel),
+        turned(numbers.post_needed),
         'Give out new labels, which are used for nothing else from now on: {"start": 9, "end": 13}, both included.',
         body='{"needed": 5}: how many.',
         answers=JSON,
