@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.kernels.labelblock_model import decode, serialized
 
-from dvid.codecs import labelblocks, labelmasks
+from dvid.codecs import labelblocks
+from dvid.kernels.buffers import addresses
 from dvid.kernels.labellayout import FINE, check_block
+from dvid.kernels.labelmasks import binary_block, block_runs
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -52,9 +54,9 @@ def test_nothing_is_read_around_a_block(at_end, data):
         assert part[0, 0].tolist() == voxels[-1, 0, 1:].tolist()
         flags = labelblocks.labels_of(block) % np.uint64(2) == 1
         assert labelblocks.count(block)[flags].sum() == (voxels % np.uint64(2)).sum()
-        runs = labelmasks.runs_of([block], np.zeros((1, 3), np.int64), [flags])
+        runs, _ = block_runs(addresses([block.data]), np.zeros((1, 3), np.int64), flags, np.array([0, len(flags)]))
         assert runs[:, 3].sum() == (voxels % np.uint64(2)).sum()
-        labelmasks.encode_binary(block, flags, (0, 0, 0))
+        binary_block(block, flags, (0, 0, 0))
         listed = labelblocks.labels_of(block)
         inside = labelblocks.count_inside(block, runs)
         assert inside[:-1][flags].sum() == inside.sum() == (voxels % np.uint64(2)).sum()

@@ -1,4 +1,4 @@
-"""Ordering, joining, clipping and cutting runs, compared with sets of voxels."""
+"""Ordering, joining and cutting runs, compared with sets of voxels."""
 
 from itertools import pairwise
 
@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvid.errors import BadRequest, TooLarge
-from dvid.geometry import Box
 from dvid.kernels.runs import (
     LONGEST,
-    clip_runs,
     count_voxels,
     cut_runs,
     first_wrong_run,
@@ -121,22 +119,6 @@ def test_runs_of_points_hold_these_points(points):
 def test_runs_of_points_at_the_ends_of_space():
     points = np.array([[LOW, LOW, LOW], [HIGH, HIGH, HIGH - 1], [HIGH, HIGH, HIGH]], np.int32)
     assert runs_of_points(points).tolist() == [[LOW, LOW, LOW, 1], [HIGH - 1, HIGH, HIGH, 2]]
-
-
-@given(any_runs, st.tuples(small, small, small), st.tuples(small, small, small))
-def test_clipped_runs_are_those_in_the_box(runs, start, stop):
-    ordered = ordered_runs(array(runs))
-    inside = [v for v in voxels(ordered.tolist()) if all(a <= c < b for a, c, b in zip(start, v, stop, strict=True))]
-    clipped = clip_runs(ordered, Box(start, stop))
-    assert voxels(clipped.tolist()) == inside
-    assert_in_order(clipped)
-
-
-def test_a_box_may_be_open_on_any_side():
-    runs = array([[LOW, 0, 0, LONGEST], [5, 0, 0, LONGEST - 4]])
-    everything = Box((-(2**62),) * 3, (2**62,) * 3)
-    assert clip_runs(runs, everything).tolist() == runs.tolist()
-    assert clip_runs(runs, Box((0, 0, HIGH), (1, 1, 2**62))).tolist() == [[HIGH, 0, 0, 1]]
 
 
 @given(any_runs, shapes)

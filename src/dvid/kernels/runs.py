@@ -1,4 +1,4 @@
-"""Work on runs of voxels along x: put them in order, join, clip and cut them.
+"""Work on runs of voxels along x: put them in order, join and cut them.
 
 Runs are (n, 4) int32 arrays of x, y, z and length: as they are on the wire, so that sending them copies nothing. *In
 order* means sorted by z, y and x, disjoint, and with touching runs joined, as far as a length fits 32 bits. Spans, in
@@ -13,7 +13,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest, TooLarge
-from dvid.geometry import Box, Zyx
+from dvid.geometry import Zyx
 from dvid.kernels.compiling import kernel
 
 Runs = NDArray[np.int32]
@@ -212,36 +212,7 @@ def runs_of_points(points_zyx: Points) -> Runs:
     return out[: _runs_of_points(np.ascontiguousarray(points_zyx), out)].copy()
 
 
-# ---- clipping and cutting -----------------------------------------------------------------------
-
-
-@kernel(
-    types.int64(_READ_RUNS, types.UniTuple(types.int64, 3), types.UniTuple(types.int64, 3), _RUNS),
-    nogil=True,
-)
-def _clip(runs: Runs, start_zyx: Zyx, stop_zyx: Zyx, out: Runs) -> int:
-    count = 0
-    for i in range(len(runs)):
-        x, y, z, length = runs[i]
-        if not (start_zyx[0] <= z < stop_zyx[0] and start_zyx[1] <= y < stop_zyx[1]):
-            continue
-        first = max(int(x), start_zyx[2])
-        stop = min(int(x) + int(length), stop_zyx[2])
-        if first < stop:
-            out[count, 0], out[count, 1], out[count, 2], out[count, 3] = first, y, z, stop - first
-            count += 1
-    return count
-
-
-def clip_runs(runs: Runs, box: Box) -> Runs:
-    """What of the runs lies in a box, in the same order.
-
-    Args:
-        runs: (n, 4) int32.
-        box: in voxels, with coordinates of up to 63 bits, so that a side may be left open.
-    """
-    out = np.empty((len(runs), 4), np.int32)
-    return out[: _clip(np.ascontiguousarray(runs), box.start_zyx, box.stop_zyx, out)]
+# ---- cutting ------------------------------------------------------------------------------------
 
 
 @kernel(types.int64(_READ_RUNS, types.int64), nogil=True)

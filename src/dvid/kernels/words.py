@@ -59,12 +59,6 @@ def store_u8(_typing: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def store_u16(_typing: Any, address: Any, value: Any) -> Any:
-    """Write 2 bytes at an address."""
-    return types.void(types.intp, types.uint16), lambda context, builder, _, found: _store(context, builder, found, 16)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
 def store_u32(_typing: Any, address: Any, value: Any) -> Any:
     """Write 4 bytes at an address."""
     return types.void(types.intp, types.uint32), lambda context, builder, _, found: _store(context, builder, found, 32)
