@@ -54,6 +54,7 @@ class Connection:
         connections: int = 8,
     ) -> None:
         self.base_url = base_url(hostname)
+        self._options = (token, user, app, timeout, retries, connections)
         self.retries = retries
         self.timeout = timeout
         self._token = token
@@ -64,6 +65,16 @@ class Connection:
         self._pool = urllib3.PoolManager(
             maxsize=connections, timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout), retries=False
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # One for all that one process is sent, so that there is one pool in it, too.
+        return _shared, (self.base_url, *self._options)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine, as far as its address tells."""
+        host = urllib.parse.urlsplit(self.base_url).hostname or ""
+        return host in ("localhost", "::1") or re.fullmatch(r"127\.\d+\.\d+\.\d+", host) is not None
 
     def ask(self, path: str, what: str, *, document: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """The JSON that the server answers to a GET; with a document as its body where one is given."""
@@ -99,7 +110,7 @@ class Connection:
         sent = {"body": body, "content_type": content_type} if document is None else _json_body(document)
         return self.request(method, path, what=what, receive=_json, query=query, once=True, **sent)
 
-    def post_voxels(self, path: str, voxels: memoryview, what: str) -> None:
+    def post_voxels(self, path: str, voxels: memoryview | bytes, what: str) -> None:
         """Sends voxels; sent again where the answer does not come."""
         self.request("POST", path, what=what, receive=_text, body=voxels, content_type="application/octet-stream")
 
@@ -203,6 +214,13 @@ class Connection:
         except urllib3.exceptions.HTTPError:
             return False
         return answer.status == 200 and re.search(rb"\bIdempotency-Key\b", answer.data) is not None
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(
+    url: str, token: str | None, user: str | None, app: str | None, timeout: float, retries: int, connections: int
+) -> Connection:
+    return Connection(url, token=token, user=user, app=app, timeout=timeout, retries=retries, connections=connections)
 
 
 def base_url(hostname: str) -> str:

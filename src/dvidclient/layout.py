@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dvidclient.boxes import XYZ, Box
+from dvidclient.connection import Connection
 from dvidclient.errors import MetadataError
+from dvidclient.transfer import AUTO, WORKERS, Transfer
 from dvidclient.volume_metainfo import MetaInfo
 
 AXES_TAG, MIN_TAG, MAX_TAG = "volume_axes", "volume_min", "volume_max"
@@ -27,11 +29,13 @@ class Layout:
         metainfo: what the volume is.
         block_size_xyz: size of the blocks that the server stores.
         unaligned_writes: whether it takes writes of any box, and not only of whole blocks.
+        typename: of the instance.
     """
 
     metainfo: MetaInfo
     block_size_xyz: XYZ
     unaligned_writes: bool
+    typename: str
 
     @classmethod
     def from_server(cls, info: Mapping[str, Any], metadata: Mapping[str, Any]) -> Layout:
@@ -46,9 +50,29 @@ class Layout:
             raise MetadataError("Extended.BlockSize", "3 positive integers", block)
         tags = _mapping(base, "Tags")
         found = cls(
-            MetaInfo.from_metadata(metadata), (block[0], block[1], block[2]), extended.get("UnalignedWrites") is True
+            MetaInfo.from_metadata(metadata),
+            (block[0], block[1], block[2]),
+            extended.get("UnalignedWrites") is True,
+            str(base.get("TypeName") or ""),
         )
         return found._as_created(metadata, tags)
+
+    def transfer(
+        self, connection: Connection, path: str, named: str, *, workers: int = WORKERS, compression: str = AUTO
+    ) -> Transfer:
+        """What moves its voxels."""
+        return Transfer(
+            connection,
+            path,
+            named,
+            self.typename,
+            self.metainfo.dtype,
+            self.metainfo.channels,
+            self.block_size_xyz,
+            self.unaligned_writes,
+            workers=workers,
+            compression=compression,
+        )
 
     def _as_created(self, metadata: Mapping[str, Any], tags: Mapping[str, Any]) -> Layout:
         """The same with the axes and the extents that the tags tell of, where they fit what the volume is now."""
@@ -70,6 +94,22 @@ class Layout:
             place[axis] = (asked.start_xyz[at], asked.size_xyz[at])
         offsets, shape = zip(*(place[axis] for axis in info.axes), strict=True)
         return replace(self, metainfo=replace(info, offset=offsets, shape=shape))
+
+
+def metadata_of(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata document that says what ``/info`` says, with the extents it has, which may be those of another version."""
+    extended, extents = _mapping(info, "Extended"), _mapping(info, "Extents") or _mapping(info, "Extended")
+    sizes, units = extended.get("VoxelSize"), extended.get("VoxelUnits")
+    for field, value in (("VoxelSize", sizes), ("VoxelUnits", units)):
+        if not isinstance(value, list) or len(value) != 3:
+            raise MetadataError(f"Extended.{field}", "a list of 3", value)
+    box = _box(*("_".join(map(str, extents.get(key) or [])) for key in ("MinPoint", "MaxPoint")))
+    start, size = (box.start_xyz, box.size_xyz) if box else ((0, 0, 0), (0, 0, 0))
+    axes = [
+        {"Label": "XYZ"[at], "Resolution": sizes[at], "Units": units[at], "Size": size[at], "Offset": start[at]}
+        for at in range(3)
+    ]
+    return {"Axes": axes, "Properties": {"Values": extended.get("Values")}}
 
 
 def instance_type(metainfo: MetaInfo) -> str | None:

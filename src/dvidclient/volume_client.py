@@ -1,29 +1,23 @@
-"""Reading and writing boxes of image volumes on a server that speaks the DVID HTTP API."""
+"""Reading and writing boxes of volumes on a server that speaks the DVID HTTP API."""
 
 from __future__ import annotations
 
-import functools
 import operator
 import re
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dvidclient import wire
 from dvidclient.arrays import in_axis_order, tagged
-from dvidclient.boxes import Box, split
+from dvidclient.boxes import Box
 from dvidclient.connection import Connection, quoted
 from dvidclient.errors import BadArgument, Unsupported
 from dvidclient.layout import VOXEL_TYPES, Layout, corners, creation_settings, instance_type
+from dvidclient.progress import Progress
+from dvidclient.transfer import AUTO, WORKERS, checked_workers
 from dvidclient.volume_metainfo import MetaInfo
-
-WORKERS = 4
-# Large enough that the round trip does not show, small enough that a part fits a server's limits and memory.
-MOST_PART_BYTES = 16 << 20
-LEAST_PART_BYTES = 1 << 20
 
 
 class VolumeClient:
@@ -40,6 +34,8 @@ class VolumeClient:
         timeout: seconds without any progress after which a request has failed.
         retries: how often a failed read or write of a part is tried again.
         workers: how many parts of a large box are read or written at a time.
+        compression: of voxels on the wire: ``"lz4"``, ``"none"``, or ``"auto"``: lz4 for labels that do not stay on this machine,
+            where the package ``lz4`` is installed. Not every server takes lz4 of images.
 
     Raises:
         ServerRefused, NoAnswer: the server does not have the volume, or cannot be reached.
@@ -57,17 +53,18 @@ class VolumeClient:
         timeout: float = 60.0,
         retries: int = 3,
         workers: int = WORKERS,
+        compression: str = AUTO,
     ) -> None:
         self.uuid = uuid
         self.data_name = data_name
-        self.workers = _workers(workers)
+        self.workers = checked_workers(workers)
+        self._compression = compression
         self._connection = (
             hostname
             if isinstance(hostname, Connection)
             else Connection(hostname, token=token, timeout=timeout, retries=retries, connections=max(8, workers))
         )
         self._path = f"/api/node/{quoted(uuid, 'uuid')}/{quoted(data_name, 'data_name')}"
-        self._widened_writes = threading.Lock()
         self._load()
 
     @staticmethod
@@ -137,7 +134,13 @@ class VolumeClient:
         return self._layout.metainfo
 
     def retrieve_subvolume(
-        self, start: Sequence[int], stop: Sequence[int], out: Any = None, workers: int | None = None
+        self,
+        start: Sequence[int],
+        stop: Sequence[int],
+        out: Any = None,
+        workers: int | None = None,
+        *,
+        progress: Progress = None,
     ) -> Any:
         """Reads a box.
 
@@ -150,6 +153,7 @@ class VolumeClient:
             out: array to read into: of the box's shape, the volume's type and any strides. Where it has axis tags, they may
                 have another order, and its shape follows them.
             workers: how many parts are read at a time; default: that of the client.
+            progress: True for a bar on the terminal, or a function that is given the bytes that are read and all there are.
 
         Returns:
             ``out``, or a new array with axis tags: a ``vigra.VigraArray``, or a ``TaggedArray`` where there is no vigra.
@@ -160,8 +164,7 @@ class VolumeClient:
         """
         box, (first, last) = self._box(start, stop)
         if out is None:
-            x, y, z = box.size_xyz
-            target_zyxc = np.empty((z, y, x, last - first), self._layout.metainfo.dtype)
+            target_zyxc = self._transfer.empty(box, last - first)
             result = tagged(wire.from_zyxc(target_zyxc, self._layout.metainfo.axes), self._layout.metainfo.axes)
         else:
             target_zyxc = wire.as_zyxc(self._checked(out, "out", start, stop), self._layout.metainfo.axes)
@@ -172,10 +175,7 @@ class VolumeClient:
                     f"out: expected a writeable array of {self._layout.metainfo.dtype}, got a {kind} one of {out.dtype}"
                 )
 
-        def read(part: Box) -> None:
-            self._read(part, target_zyxc[part.within_zyx(box)], first)
-
-        self._for_each_part(read, box, workers)
+        self._transfer.read(box, target_zyxc, first_channel=first, workers=workers, progress=progress)
         return result
 
     def modify_subvolume(
@@ -186,6 +186,7 @@ class VolumeClient:
         *,
         workers: int | None = None,
         mutate: bool = True,
+        progress: Progress = None,
     ) -> None:
         """Writes a box.
 
@@ -199,6 +200,7 @@ class VolumeClient:
             new_data: voxels, in the order of the volume's axes or with axis tags.
             workers: how many parts are written at a time; default: that of the client.
             mutate: False says that the box was never written before, which is quicker on some servers.
+            progress: True for a bar on the terminal, or a function that is given the bytes that are written and all there are.
 
         Raises:
             BadArgument: for a box or array that cannot be, or that lacks channels.
@@ -212,15 +214,7 @@ class VolumeClient:
         if not np.can_cast(voxels.dtype, info.dtype, "safe"):
             raise BadArgument(f"new_data: expected an array of {info.dtype}, got one of {voxels.dtype}")
         source_zyxc = wire.as_zyxc(voxels, info.axes)
-
-        def write(part: Box) -> None:
-            self._write(part, source_zyxc[part.within_zyx(box)], mutate)
-
-        if self._layout.unaligned_writes or box == box.widened(self._layout.block_size_xyz):
-            self._for_each_part(write, box, workers)
-        else:
-            with self._widened_writes:
-                self._for_each_part(write, box, workers)
+        self._transfer.write(box, source_zyxc, mutate=mutate, workers=workers, progress=progress)
         known = [info.along(axis) for axis in "xyz"]
         self._outgrown |= any(
             at < offset or end > offset + size
@@ -239,6 +233,13 @@ class VolumeClient:
         info = self._connection.get_json(f"{self._path}/info", what)
         metadata = self._connection.get_json(f"{self._path}/metadata", what)
         self._layout = Layout.from_server(info, metadata)
+        self._transfer = self._layout.transfer(
+            self._connection,
+            self._path,
+            f"volume {self.data_name!r} at node {self.uuid!r}",
+            workers=self.workers,
+            compression=self._compression,
+        )
         self._outgrown = False
 
     def _box(self, start: Sequence[int], stop: Sequence[int]) -> tuple[Box, tuple[int, int]]:
@@ -270,50 +271,6 @@ class VolumeClient:
             )
         return ordered
 
-    def _for_each_part(self, work: Callable[[Box], None], box: Box, workers: int | None) -> None:
-        threads = self.workers if workers is None else _workers(workers)
-        voxel_bytes = self._voxel_bytes
-        share = -(-box.voxels * voxel_bytes // threads)
-        part_bytes = min(MOST_PART_BYTES, max(LEAST_PART_BYTES, share))
-        parts = split(box, self._layout.block_size_xyz, max(1, part_bytes // voxel_bytes))
-        _run(work, parts, threads)
-
-    @property
-    def _voxel_bytes(self) -> int:
-        return self._layout.metainfo.channels * self._layout.metainfo.dtype.itemsize
-
-    def _raw(self, box: Box) -> str:
-        size, start = ("_".join(str(n) for n in xyz) for xyz in (box.size_xyz, box.start_xyz))
-        return f"{self._path}/raw/0_1_2/{size}/{start}"
-
-    def _named(self, doing: str, box: Box) -> str:
-        return f"{doing} {box} of volume {self.data_name!r} at node {self.uuid!r}"
-
-    def _read(self, box: Box, target_zyxc: wire.Voxels, first_channel: int) -> None:
-        receive = functools.partial(
-            wire.receive_voxels,
-            target_zyxc=target_zyxc,
-            first_channel=first_channel,
-            channels=self._layout.metainfo.channels,
-        )
-        self._connection.request("GET", self._raw(box), what=self._named("reading", box), receive=receive)
-
-    def _write(self, box: Box, source_zyxc: wire.Voxels, mutate: bool) -> None:
-        options = ["mutate=true"] if mutate else []
-        wide = box.widened(self._layout.block_size_xyz)
-        sent = box
-        voxels_zyxc = source_zyxc.astype(self._layout.metainfo.dtype, copy=False)
-        if wide != box and self._layout.unaligned_writes:
-            options.append("unaligned=true")
-        elif wide != box:
-            x, y, z = wide.size_xyz
-            blocks_zyxc = np.empty((z, y, x, self._layout.metainfo.channels), self._layout.metainfo.dtype)
-            self._read(wide, blocks_zyxc, 0)
-            blocks_zyxc[box.within_zyx(wide)] = voxels_zyxc
-            sent, voxels_zyxc = wide, blocks_zyxc
-        query = f"?{'&'.join(options)}" if options else ""
-        self._connection.post_voxels(self._raw(sent) + query, wire.wire_bytes(voxels_zyxc), self._named("writing", box))
-
 
 def _position(values: Iterable[int], name: str, axes: str) -> tuple[int, ...]:
     try:
@@ -326,25 +283,3 @@ def _position(values: Iterable[int], name: str, axes: str) -> tuple[int, ...]:
         if not -(2**31) <= value < 2**31:
             raise BadArgument(f"{name}: expected 32-bit positions, got {value} along {axis}")
     return position
-
-
-def _workers(workers: int) -> int:
-    if not isinstance(workers, int) or workers < 1:
-        raise BadArgument(f"workers: expected an integer of at least 1, got {workers!r}")
-    return workers
-
-
-def _run(work: Callable[[Box], None], parts: list[Box], threads: int) -> None:
-    """Does all parts, and stops with the first error; parts not begun by then are left."""
-    if len(parts) == 1 or threads == 1:
-        for part in parts:
-            work(part)
-        return
-    with ThreadPoolExecutor(min(threads, len(parts)), "dvidclient") as pool:
-        running = [pool.submit(work, part) for part in parts]
-        try:
-            done, _ = wait(running, return_when=FIRST_EXCEPTION)
-        finally:
-            pool.shutdown(cancel_futures=True)
-        for part_done in done:
-            part_done.result()

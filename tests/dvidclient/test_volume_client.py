@@ -176,8 +176,8 @@ def models(server_url, node):
 )
 def test_any_boxes_read_and_write_like_an_array(models, monkeypatch, name, data, order, workers, seed):
     # Parts of a few blocks each, so that boxes of this size are cut as large ones are.
-    monkeypatch.setattr("dvidclient.volume_client.MOST_PART_BYTES", 200_000)
-    monkeypatch.setattr("dvidclient.volume_client.LEAST_PART_BYTES", 40_000)
+    monkeypatch.setattr("dvidclient.transfer.MOST_PART_BYTES", 200_000)
+    monkeypatch.setattr("dvidclient.transfer.LEAST_PART_BYTES", 40_000)
     model = models[name]
     axes = model.client.metainfo.axes
 
