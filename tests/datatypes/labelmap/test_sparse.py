@@ -148,11 +148,17 @@ def test_a_sparse_volume_is_the_mask_of_its_label(
     name, supervoxels = label
     query = f"?format={form[0]}&compression={form[1]}&scale={scale}&exact={exact}&supervoxels={supervoxels}".lower()
     query += "".join(f"&{key}={value}" for key, value in bounds.items())
-    found = unpacked(filled.get(f"sparsevol/{name}{query}").content, *form)
     mask = filled.mask(name, scale, supervoxels=supervoxels)
+    reply = filled.ask("GET", f"sparsevol/{name}{query}")
+    if (
+        reply.status_code == 404
+    ):  # it has no block within the bounds; at lower resolutions it may have one without voxels
+        assert not cut(mask, bounds, 16).any()
+        return
+    assert reply.status_code == 200
+    assert scale or cut(mask, bounds, 16).any()
+    found = unpacked(reply.content, *form)
     expected = cut(mask, bounds) if exact and form[0] != "blocks" else cut(mask, bounds, 16)
-    if any(bounds.get(f"min{axis}", -(2**31)) > bounds.get(f"max{axis}", 2**31) for axis in "xyz"):
-        expected = np.zeros_like(expected) if not found.any() else expected
     np.testing.assert_array_equal(found, expected)
 
 

@@ -51,7 +51,7 @@ def get_sparsevol(
     somewhere: bool = False,
     **bounds: int | None,
 ) -> Reply:
-    """Answer where a label is; with `somewhere` it has to be somewhere within the bounds."""
+    """Answer where a label is; it has a block within the bounds, and with `somewhere` a voxel."""
     return _sparsevol(call, lambda view: label, format, compression, scale, supervoxels, exact, somewhere, _box(bounds))
 
 
@@ -66,7 +66,7 @@ def get_sparsevol_by_point(
     somewhere: bool = False,
     **bounds: int | None,
 ) -> Reply:
-    """Answer where the label of a voxel is; with `somewhere` it has to be somewhere within the bounds."""
+    """Answer where the label of a voxel is; it has a block within the bounds, and with `somewhere` a voxel."""
 
     def at_point(view: View) -> int:
         (found,) = labels_at(view, np.array([coord[::-1]]), supervoxels=supervoxels).tolist()
@@ -94,7 +94,7 @@ def _sparsevol(
 
     def sought(view: View) -> Sought:
         found = _sought(view, which(view), scale, supervoxels, box)
-        _check_somewhere(not somewhere or len(found.blocks_zyx))
+        _check_somewhere(len(found.blocks_zyx))
         return found
 
     def runs(view: View) -> Iterator[Runs]:
@@ -217,7 +217,8 @@ ROUTES = (
         "GET",
         "/sparsevol/{label}",
         get_sparsevol,
-        "Answer where a body is: runs of voxels, each four int32: x, y, z of its first voxel, and its voxels along x.",
+        "Answer where a body is: runs of voxels, each four int32: x, y, z of its first voxel, and its voxels along x. "
+        "404 if none of its blocks lies within the bounds.",
         arguments=(LABEL,),
         options=_SPARSE,
         immutable=True,
