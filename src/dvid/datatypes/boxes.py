@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,7 +15,10 @@ from dvid.routes import Call
 from dvid.storage.protocol import Buffer
 
 Planes = Callable[[int], Buffer]
-"""Gives the bytes of the next so many planes (z) of a box; what it gave before is not valid any longer."""
+"""Gives the bytes of the next so many planes (z) of a box; what it gave the time before last is not valid any longer."""
+
+Part = TypeVar("Part")
+Given = TypeVar("Given")
 
 
 def requested_box(size: tuple[int, ...], offset: Xyz) -> Box:
@@ -75,10 +80,11 @@ def sent_planes(call: Call, compression: str, box: Box, voxel_bytes: int, depth:
     _check_announced(call, length)
     if length > call.limits.body_bytes:
         raise TooLarge(f"the box has {length} bytes, the limit is {call.limits.body_bytes} (limits.bodyBytes)")
-    room = np.empty(depth * plane, np.uint8)  # of one layer of blocks, for one after the other
+    rooms = np.empty((min(2, -(-box.shape_zyx[0] // depth)), depth * plane), np.uint8)  # each of one layer of blocks
 
     def planes(count: int) -> memoryview:
         nonlocal seen
+        room = rooms[seen // rooms.shape[1] % len(rooms)]
         filled, wanted = 0, count * plane
         while filled < wanted:
             piece = call.read(wanted - filled)
@@ -87,9 +93,25 @@ def sent_planes(call: Call, compression: str, box: Box, voxel_bytes: int, depth:
             room[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
             filled += len(piece)
         seen += filled
-        return room[:wanted].data
+        return memoryview(room[:wanted])
 
     return planes
+
+
+def work_behind(parts: Sequence[Part], receive: Callable[[Part], Given], work: Callable[[Part, Given], None]) -> None:
+    """Work on what was received for one part while what belongs to the next part comes in."""
+    if len(parts) == 1:
+        work(parts[0], receive(parts[0]))
+        return
+    with ThreadPoolExecutor(1, "parts") as pool:
+        before: Future[None] | None = None
+        for part in parts:
+            given = receive(part)
+            if before is not None:
+                before.result()
+            before = pool.submit(work, part, given)
+        if before is not None:
+            before.result()
 
 
 def expect_end(call: Call) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.codecs.images import encode_jpeg_block
-from dvid.datatypes.boxes import Planes, need_aligned
+from dvid.datatypes.boxes import Planes, need_aligned, work_behind
 from dvid.datatypes.imageblk.layout import VoxelLayout, layout_of
 from dvid.datatypes.imageblk.memory import wrote
 from dvid.datatypes.imageblk.reading import CODES, block_origins, read_bytes
 from dvid.datatypes.voxels import grow_extents
 from dvid.errors import Conflict
-from dvid.geometry import Box, Zyx
+from dvid.geometry import BlockRange, Box, Zyx
 from dvid.kernels.boxes import scatter_blocks
 from dvid.kernels.sealing import seal_blocks
 from dvid.storage.protocol import Buffer
@@ -61,43 +61,49 @@ def planes_of(voxels: VoxelLayout, box: Box, data: _Bytes) -> Planes:
     return planes
 
 
-def sealed_blocks(
+def sealed_layer(
     instance: InstanceRecord,
     full_key: Callable[[Zyx], bytes],
-    box: Box,
-    planes: Planes,
+    layer: BlockRange,
+    planes: Buffer,
     inside: Callable[[Zyx], bool] | None = None,
-) -> Iterator[Sealed]:
-    """The stored keys and values of the blocks of an aligned box, one layer of blocks after another.
+) -> list[Sealed]:
+    """The stored keys and values of the blocks of one layer (z).
 
     With the compression "lz4" those blocks are compressed that this makes smaller by at least a quarter: microscope
     images with their noise mostly stay as they are, and are then read at the speed of memory.
+
+    Args:
+        instance: that they are of.
+        full_key: the stored key of a block.
+        layer: which blocks.
+        planes: the bytes of their voxels, x fastest.
+        inside: which of them to write; None for all.
     """
     voxels, encode = layout_of(instance), _encoder(instance)
     lz4 = not instance.compression.startswith("none")
-    depth = voxels.block_zyx[0]
-    _, height, width = box.shape_zyx
-    for layer in box.blocks(voxels.block_zyx).layers():
-        slab = np.frombuffer(planes(depth), np.uint8).reshape(depth, height, width * voxels.itemsize)
-        start_zyx = (layer.start_zyx[0] * depth, *box.start_zyx[1:])
-        origins = block_origins(layer, voxels.block_zyx, start_zyx)
-        if inside is None:
-            names = [full_key(block) for block in layer]
-        else:
-            chosen = [inside(block) for block in layer]
-            names = [full_key(block) for block, taken in zip(layer, chosen, strict=True) if taken]
-            origins = origins[np.array(chosen)]
-        if not names:
-            continue
-        if encode is None:
-            rows = np.frombuffer(b"".join(names), np.uint8).reshape(len(names), -1)
-            values = seal_blocks(slab, origins, voxels.block_zyx, voxels.itemsize, rows, CODES, lz4=lz4)
-            yield from zip(names, values, strict=True)
-            continue
-        room = np.empty((1, voxels.block_bytes), np.uint8)
-        for number, key in enumerate(names):
-            scatter_blocks(slab, origins[number : number + 1], voxels.block_zyx, voxels.itemsize, room)
-            yield key, seal(key, *encode(room[0].data))
+    box = layer.box(voxels.block_zyx)
+    depth, height, width = box.shape_zyx
+    slab = np.frombuffer(planes, np.uint8).reshape(depth, height, width * voxels.itemsize)
+    origins = block_origins(layer, voxels.block_zyx, box.start_zyx)
+    if inside is None:
+        names = [full_key(block) for block in layer]
+    else:
+        chosen = [inside(block) for block in layer]
+        names = [full_key(block) for block, taken in zip(layer, chosen, strict=True) if taken]
+        origins = origins[np.array(chosen)]
+    if not names:
+        return []
+    if encode is None:
+        rows = np.frombuffer(b"".join(names), np.uint8).reshape(len(names), -1)
+        values = seal_blocks(slab, origins, voxels.block_zyx, voxels.itemsize, rows, CODES, lz4=lz4)
+        return list(zip(names, values, strict=True))
+    room = np.empty((1, voxels.block_bytes), np.uint8)
+    sealed: list[Sealed] = []
+    for number, key in enumerate(names):
+        scatter_blocks(slab, origins[number : number + 1], voxels.block_zyx, voxels.itemsize, room)
+        sealed.append((key, seal(key, *encode(room[0].data))))
+    return sealed
 
 
 class Draft:
@@ -123,7 +129,12 @@ class Draft:
 
     def seal(self, planes: Planes) -> None:
         """Cut voxels into blocks, compress and seal these: memory then holds them once, as they are stored."""
-        self._blocks = list(sealed_blocks(self._instance, self._key, self._box, planes, self._inside))
+        block_zyx = layout_of(self._instance).block_zyx
+
+        def seal_layer(layer: BlockRange, received: Buffer) -> None:
+            self._blocks += sealed_layer(self._instance, self._key, layer, received, self._inside)
+
+        work_behind(list(self._box.blocks(block_zyx).layers()), lambda _: planes(block_zyx[0]), seal_layer)
 
     def store(self, edit: Edit, *, mutate: bool, grow: bool = True) -> int:
         """Store the blocks; the mutation id.
@@ -173,7 +184,7 @@ def _merged(
         around = np.frombuffer(bytearray(read_bytes(edit, whole)), np.uint8)
         around = around.reshape(*whole.shape_zyx, voxels.itemsize)
         around[part.slices_in(whole)] = volume[part.slices_in(box)[0]]
-        yield from sealed_blocks(edit.instance, key, whole, planes_of(voxels, whole, around), inside)
+        yield from sealed_layer(edit.instance, key, layer, around.data, inside)
 
 
 def put_blocks(edit: Edit, box: Box, sealed: Iterable[Sealed], *, mutate: bool, grow: bool = True) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dvid.codecs import segmentation
 from dvid.codecs.compression import gzip_compress, gzip_stream, lz4_compress
 from dvid.codecs.images import encode_image, parse_format
-from dvid.datatypes.boxes import expect_end, need_aligned, requested_box, sent_planes, within
+from dvid.datatypes.boxes import expect_end, need_aligned, requested_box, sent_planes, within, work_behind
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.labelmap import faults
 from dvid.datatypes.labelmap.arguments import HASH, SUPERVOXELS, checked_body
@@ -21,13 +21,14 @@ from dvid.datatypes.labelmap.writes import Draft
 from dvid.datatypes.planes import Plane, parse_dims, scaled, stored_size
 from dvid.datatypes.roi.operations import sampled_mask, touched_blocks, voxel_mask
 from dvid.errors import BadRequest
-from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz
+from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, BlockRange, Box, Xyz
 from dvid.kernels.colours import pseudocolours
 from dvid.labels.blocks import block_shape
 from dvid.labels.reading import VOXEL_BYTES, labels_at, read_label_bytes, read_labels, stream_labels
 from dvid.labels.scales import lowest
 from dvid.labels.tables import Labels
 from dvid.routes import JSON, TEXT, Argument, Call, Reply, Route, choice, coordinates, flag, integer, json_reply, xyz
+from dvid.storage.protocol import Buffer
 from dvid.versions.view import View
 
 MAX_WHOLE_BYTES = 1 << 29
@@ -241,10 +242,13 @@ def post_raw(
             inside = lambda place: bool(mask[tuple(np.array(place) - first)])  # noqa: E731
         draft = Draft(view, box, bodies=bodies)
     planes = sent_planes(call, compression, box, VOXEL_BYTES, shape[0])
-    for layer in box.blocks(shape).layers():
+
+    def add(layer: BlockRange, received: Buffer) -> None:
         slab = layer.box(shape)
-        labels = np.frombuffer(planes(shape[0]), np.uint64).reshape(slab.shape_zyx)
+        labels = np.frombuffer(received, np.uint64).reshape(slab.shape_zyx)
         draft.add_voxels(slab, labels, [place for place in layer if inside is None or inside(place)])
+
+    work_behind(list(box.blocks(shape).layers()), lambda _: planes(shape[0]), add)
     expect_end(call)
     return draft.put(call, downres=True)
 
