@@ -1,0 +1,160 @@
+"""The version graph laid out: a row for each version, the newest on top, and a lane for each line of descent.
+
+The lanes are those of ``git log --graph``: going down, a lane waits for the parent of what it came from; branches that
+begin at the same version meet there.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Version(Protocol):
+    """What is laid out."""
+
+    @property
+    def uuid(self) -> str:
+        """Names it."""
+
+    @property
+    def version(self) -> int:
+        """The later it was made, the higher."""
+
+    @property
+    def branch(self) -> str:
+        """The name of its branch."""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The UUIDs of the versions it builds on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A line from a version down to one of its parents.
+
+    It leaves the child's lane right below the child, goes down in ``lane``, and enters the parent's lane right above it.
+    """
+
+    child_row: int
+    child_lane: int
+    lane: int
+    parent_row: int
+    parent_lane: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphLayout:
+    """Where everything is drawn."""
+
+    uuids: tuple[str, ...]
+    """The version of each row, children above their parents."""
+    lanes: tuple[int, ...]
+    """The lane of the version of each row."""
+    edges: tuple[Edge, ...]
+    lane_count: int
+    _first_rows: NDArray[np.int64] = field(repr=False, compare=False)
+    _last_rows: NDArray[np.int64] = field(repr=False, compare=False)
+
+    def edges_at(self, row: int) -> list[Edge]:
+        """The edges that touch a row."""
+        hits = np.flatnonzero((self._first_rows <= row) & (self._last_rows >= row))
+        return [self.edges[hit] for hit in hits]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Which version a lane waits for, and the edges that come down it to there."""
+
+    waits_for: str
+    branch: str
+    incoming: list[tuple[int, int]] = field(default_factory=list)
+    """Row and lane of the children that the edges come from."""
+
+
+def lay_out(versions: Iterable[Version]) -> GraphLayout:
+    """Gives each version a row and a lane, and the edges their ways.
+
+    Args:
+        versions: in any order. Parents that are not among them are left out, as are edges that would close a circle.
+    """
+    ordered = _children_first(list(versions))
+    row_of = {version.uuid: row for row, version in enumerate(ordered)}
+    lanes: list[_Lane | None] = []
+    placed: list[int] = []
+    edges: list[Edge] = []
+    if ordered:
+        # The main line keeps the first lane, also where the newest version is on another branch.
+        main = min(ordered, key=lambda version: version.version).branch
+        head = next(version for version in ordered if version.branch == main)
+        lanes.append(_Lane(head.uuid, main))
+    most = len(lanes)
+    for row, version in enumerate(ordered):
+        waiting = [at for at, lane in enumerate(lanes) if lane is not None and lane.waits_for == version.uuid]
+        own = next((at for at in waiting if (lane := lanes[at]) and lane.branch == version.branch), None)
+        at = own if own is not None else waiting[0] if waiting else _free(lanes)
+        for other in waiting:
+            lane = lanes[other]
+            assert lane is not None
+            edges.extend(Edge(child_row, child_lane, other, row, at) for child_row, child_lane in lane.incoming)
+            lanes[other] = None
+        placed.append(at)
+        parents = [parent for parent in dict.fromkeys(version.parents) if row_of.get(parent, -1) > row]
+        for number, parent in enumerate(parents):
+            if number == 0:
+                lanes[at] = _Lane(parent, version.branch, [(row, at)])
+                continue
+            joined = next((lane for lane in lanes if lane is not None and lane.waits_for == parent), None)
+            if joined is None:
+                joined = _Lane(parent, ordered[row_of[parent]].branch)
+                lanes[_free(lanes)] = joined
+            joined.incoming.append((row, at))
+        most = max(most, len(lanes))
+        while lanes and lanes[-1] is None:
+            lanes.pop()
+    edges.sort(key=lambda edge: (edge.child_row, edge.parent_row))
+    return GraphLayout(
+        tuple(version.uuid for version in ordered),
+        tuple(placed),
+        tuple(edges),
+        most,
+        np.array([edge.child_row for edge in edges], np.int64),
+        np.array([edge.parent_row for edge in edges], np.int64),
+    )
+
+
+def _free(lanes: list[_Lane | None]) -> int:
+    """The first lane that waits for nothing; a new one where there is none."""
+    for at, lane in enumerate(lanes):
+        if lane is None:
+            return at
+    lanes.append(None)
+    return len(lanes) - 1
+
+
+def _children_first(versions: Sequence[Version]) -> list[Version]:
+    """All children before their parents, and otherwise the newest first."""
+    by_uuid = {version.uuid: version for version in versions}
+    children_left = dict.fromkeys(by_uuid, 0)
+    for version in by_uuid.values():
+        for parent in set(version.parents) & by_uuid.keys():
+            children_left[parent] += 1
+    ready = [(-version.version, uuid) for uuid, version in by_uuid.items() if not children_left[uuid]]
+    heapq.heapify(ready)
+    ordered: dict[str, Version] = {}
+    while ready:
+        _, uuid = heapq.heappop(ready)
+        ordered[uuid] = by_uuid[uuid]
+        for parent in set(by_uuid[uuid].parents) & by_uuid.keys():
+            children_left[parent] -= 1
+            if not children_left[parent]:
+                heapq.heappush(ready, (-by_uuid[parent].version, parent))
+    # Only a server that is out of its mind describes circles; they are shown all the same.
+    rest = sorted(by_uuid.keys() - ordered.keys(), key=lambda uuid: (-by_uuid[uuid].version, uuid))
+    return [*ordered.values(), *(by_uuid[uuid] for uuid in rest)]

@@ -1,0 +1,129 @@
+"""The list of repos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from qtpy.QtGui import QFont, QPainter, QPalette
+from qtpy.QtWidgets import (
+    QApplication,
+    QListWidget,
+    QListWidgetItem,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
+
+from dvidclient.display import counted
+from dvidclient.gui.catalogue import RepoEntry, when
+
+LINES = Qt.ItemDataRole.UserRole + 1
+MARGIN = 6
+
+
+class RepoList(QListWidget):
+    """Repos: their names, what they are for, how much is in them."""
+
+    repo_selected = Signal(object)
+    """The RepoEntry that is selected; None where none is."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setItemDelegate(_RepoDelegate(self))
+        self.setUniformItemSizes(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName("Repositories")
+        self._repos: dict[str, RepoEntry] = {}
+        self.currentItemChanged.connect(lambda *_: self.repo_selected.emit(self.selected_repo))
+
+    @property
+    def selected_repo(self) -> RepoEntry | None:
+        """The repo that is selected."""
+        item = self.currentItem()
+        return self._repos.get(item.data(Qt.ItemDataRole.UserRole)) if item else None
+
+    def show_repos(self, repos: Sequence[RepoEntry]) -> None:
+        """Lists repos; the one that was selected is selected again, if it is still there."""
+        current = self.currentItem()
+        before = current.data(Qt.ItemDataRole.UserRole) if current else None
+        self.blockSignals(True)
+        self.clear()
+        self._repos = {repo.uuid: repo for repo in repos}
+        for repo in repos:
+            item = QListWidgetItem(repo.title)
+            item.setData(Qt.ItemDataRole.UserRole, repo.uuid)
+            counts = f"{counted(repo.nodes, 'version')}, {counted(repo.instances, 'instance')}"
+            lines = (
+                (repo.title, repo.uuid[:8]),
+                (repo.description or "no description", ""),
+                (counts, when(repo.updated)[:10]),
+            )
+            item.setData(LINES, lines)
+            item.setToolTip(
+                f"{repo.title}\n{repo.description}\n\nroot {repo.uuid}\n{counts}\n"
+                f"made {when(repo.created)}, changed {when(repo.updated)} (UTC)".replace("\n\n\n", "\n\n")
+            )
+            self.addItem(item)
+        self.blockSignals(False)
+        self.select(before)
+
+    def select(self, uuid: str | None) -> None:
+        """Selects a repo by the UUID of its root; without one, or where it is not listed, the first that is shown."""
+        shown = [item for row in range(self.count()) if (item := self.item(row)) and not item.isHidden()]
+        wanted = next(
+            (item for item in shown if item.data(Qt.ItemDataRole.UserRole) == uuid), shown[0] if shown else None
+        )
+        self.blockSignals(True)
+        self.setCurrentItem(wanted)
+        self.blockSignals(False)
+        self.repo_selected.emit(self.selected_repo)
+
+    def show_only(self, uuids: set[str]) -> None:
+        """Hides all repos but some; where the selected one is hidden, the first that is left is selected."""
+        for row in range(self.count()):
+            item = self.item(row)
+            item.setHidden(item.data(Qt.ItemDataRole.UserRole) not in uuids)
+        current = self.currentItem()
+        if current is None or current.isHidden():
+            self.select(None)
+
+
+class _RepoDelegate(QStyledItemDelegate):
+    """Three lines: name, description, figures."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
+        return QSize(120, 3 * option.fontMetrics.height() + 2 * MARGIN + 4)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        self.initStyleOption(option, index)
+        option.text = ""
+        style = option.widget.style() if option.widget else QApplication.style()
+        style.drawControl(QStyle.ControlElement.CE_ItemViewItem, option, painter, option.widget)
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        palette, group = option.palette, QPalette.ColorGroup.Active
+        if not option.state & QStyle.StateFlag.State_Active:
+            group = QPalette.ColorGroup.Inactive
+        ink = palette.color(group, QPalette.ColorRole.HighlightedText if chosen else QPalette.ColorRole.Text)
+        faint = ink if chosen else palette.color(group, QPalette.ColorRole.PlaceholderText)
+        bold = QFont(option.font)
+        bold.setBold(True)
+        line = option.fontMetrics.height() + 2
+        place = option.rect.adjusted(MARGIN + 2, MARGIN, -MARGIN - 2, -MARGIN)
+        painter.save()
+        for number, (text, aside) in enumerate(index.data(LINES)):
+            row = QRect(place.left(), place.top() + number * line, place.width(), line)
+            painter.setFont(option.font)
+            painter.setPen(faint)
+            painter.drawText(row, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), aside)
+            if aside:
+                row.setWidth(row.width() - option.fontMetrics.horizontalAdvance(aside) - MARGIN)
+            if number == 0:
+                painter.setFont(bold)
+                painter.setPen(ink)
+            shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, row.width())
+            painter.drawText(row, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), shown)
+        painter.restore()

@@ -1,0 +1,52 @@
+"""A message in its place: what went wrong there, and a button to try again."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QPalette
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+
+
+def is_dark(palette: QPalette) -> bool:
+    """Whether text is brighter than what it stands on."""
+    return (
+        palette.color(QPalette.ColorRole.WindowText).lightness() > palette.color(QPalette.ColorRole.Window).lightness()
+    )
+
+
+class MessageStrip(QFrame):
+    """A line of text above a list or a picture, hidden while there is nothing to say."""
+
+    retry = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("strip")
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.button = QPushButton("Retry")
+        self.button.clicked.connect(self.retry)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 4, 8, 4)
+        row.addWidget(self.text, 1)
+        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
+        self.hide()
+
+    def show_error(self, message: str) -> None:
+        """Says what went wrong."""
+        back, edge = ("#4a2b2b", "#8a4a4a") if is_dark(self.palette()) else ("#fdecea", "#e5a8a2")
+        ink = QColor("#ffffff" if is_dark(self.palette()) else "#4a1410").name()
+        self.setStyleSheet(
+            f"#strip {{ background: {back}; border: 1px solid {edge}; border-radius: 4px; }} #strip QLabel {{ color: {ink}; }}"
+        )
+        self.text.setText(message)
+        self.text.setToolTip(message)
+        self.show()
+
+    def clear(self) -> None:
+        """Nothing is wrong any more."""
+        self.text.clear()
+        self.hide()

@@ -1,0 +1,257 @@
+"""The versions of a repo: their graph, drawn, with a line of text for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPalette, QPen
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTreeView,
+    QWidget,
+)
+
+from dvidclient.gui.catalogue import NodeEntry, when
+from dvidclient.gui.graph import GraphLayout, lay_out
+from dvidclient.gui.strip import is_dark
+
+COLUMNS = ("Graph", "Version", "Branch", "Note", "Created (UTC)")
+GRAPH, VERSION, BRANCH, NOTE, CREATED = range(5)
+NODE = Qt.ItemDataRole.UserRole + 1
+
+LANE = 16
+NARROWEST_LANE = 4
+WIDEST_GRAPH = 320
+RADIUS = 5.0
+# Told apart by people who see colours differently, on white and on black: the set of Okabe and Ito, without black and yellow.
+# https://jfly.uni-koeln.de/color/
+LANE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+OPEN_COLOUR = "#2e9e4f"
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+class VersionsModel(QAbstractTableModel):
+    """Versions in the rows of their layout."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.layout_of_graph: GraphLayout = lay_out(())
+        self.nodes: list[NodeEntry] = []
+        self.row_of: dict[str, int] = {}
+        self.matching: set[str] | None = None
+
+    def show_nodes(self, nodes: Sequence[NodeEntry]) -> None:
+        """Takes other versions."""
+        self.beginResetModel()
+        by_uuid = {node.uuid: node for node in nodes}
+        self.layout_of_graph = lay_out(nodes)
+        self.nodes = [by_uuid[uuid] for uuid in self.layout_of_graph.uuids]
+        self.row_of = {node.uuid: row for row, node in enumerate(self.nodes)}
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+        """One row for each version."""
+        return 0 if parent.isValid() else len(self.nodes)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+        """The graph and what is said beside it."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802
+        """Names of the columns."""
+        across = orientation == Qt.Orientation.Horizontal
+        return COLUMNS[section] if across and role == Qt.ItemDataRole.DisplayRole else None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Text, tooltip, colour and font of a cell, and its version for the role NODE."""
+        node = self.nodes[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return ("", node.uuid[:8], node.branch, _one_line(node.note), when(node.created))[index.column()]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return _tooltip(node)
+        if role == Qt.ItemDataRole.AccessibleTextRole and index.column() == GRAPH:
+            return "committed" if node.locked else "open"
+        if role == Qt.ItemDataRole.ForegroundRole:
+            faint = node.locked or (self.matching is not None and node.uuid not in self.matching)
+            view = self.parent()
+            if faint and isinstance(view, QWidget):
+                return view.palette().brush(QPalette.ColorRole.PlaceholderText)
+        if role == Qt.ItemDataRole.FontRole and self.matching is not None and node.uuid in self.matching:
+            view = self.parent()
+            font = view.font() if isinstance(view, QWidget) else None
+            if font is not None:
+                font.setBold(True)
+            return font
+        if role == NODE:
+            return node
+        return None
+
+
+class VersionsView(QTreeView):
+    """The version graph of a repo. Up and down go along the rows, left to the parent, right to the child."""
+
+    node_selected = Signal(object)
+    """The NodeEntry that is selected; None where none is."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.versions = VersionsModel(self)
+        self.setModel(self.versions)
+        self.setItemDelegateForColumn(GRAPH, _GraphDelegate(self))
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setAllColumnsShowFocus(True)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setAccessibleName("Versions")
+        self.header().setStretchLastSection(False)
+        self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        self.header().setSectionResizeMode(NOTE, QHeaderView.ResizeMode.Stretch)
+        self.selectionModel().currentRowChanged.connect(lambda *_: self.node_selected.emit(self.selected_node))
+
+    @property
+    def selected_node(self) -> NodeEntry | None:
+        """The version that is selected."""
+        index = self.currentIndex()
+        return self.versions.nodes[index.row()] if index.isValid() else None
+
+    @property
+    def shown_uuids(self) -> tuple[str, ...]:
+        """The versions from top to bottom."""
+        return self.versions.layout_of_graph.uuids
+
+    def show_nodes(self, nodes: Sequence[NodeEntry]) -> None:
+        """Shows the versions of a repo; the one that was selected is selected again, or the newest open one of the main line."""
+        before = self.selected_node
+        model = self.selectionModel()
+        model.blockSignals(True)
+        self.versions.show_nodes(nodes)
+        model.blockSignals(False)
+        width = min(WIDEST_GRAPH, LANE * self.versions.layout_of_graph.lane_count) + LANE
+        self.setColumnWidth(GRAPH, max(width, self.fontMetrics().horizontalAdvance(COLUMNS[GRAPH]) + 24))
+        for column in (VERSION, BRANCH, CREATED):
+            self.resizeColumnToContents(column)
+        self.select(before.uuid if before else None)
+
+    def select(self, uuid: str | None) -> None:
+        """Selects a version; without one, or where the repo does not have it, the newest of the main line."""
+        rows = self.versions.row_of
+        row = rows.get(uuid) if uuid else None
+        if row is None and rows:
+            row = next((row for row, lane in enumerate(self.versions.layout_of_graph.lanes) if lane == 0), 0)
+        model = self.selectionModel()
+        model.blockSignals(True)
+        self.setCurrentIndex(QModelIndex() if row is None else self.versions.index(row, VERSION))
+        model.blockSignals(False)
+        # Not what came by signals, as nothing may have changed but the repo.
+        self.viewport().update()
+        if row is not None:
+            self.scrollTo(self.versions.index(row, VERSION))
+        self.node_selected.emit(self.selected_node)
+
+    def highlight(self, uuids: set[str] | None) -> None:
+        """Makes some versions stand out, and the others faint; with None all are as they are."""
+        self.versions.matching = uuids
+        self.viewport().update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Moves along the graph; all other keys do what they do in a list."""
+        node = self.selected_node
+        if node is not None and event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+            along = node.parents if event.key() == Qt.Key.Key_Left else node.children
+            known = [uuid for uuid in along if uuid in self.versions.row_of]
+            if known:
+                same = [uuid for uuid in known if self.versions.nodes[self.versions.row_of[uuid]].branch == node.branch]
+                self.select((same or known)[0])
+            return
+        super().keyPressEvent(event)
+
+
+class _GraphDelegate(QStyledItemDelegate):
+    """Draws the part of the graph that lies in a row."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:  # noqa: N802
+        return QSize(LANE * 2, max(24, option.fontMetrics.height() + 8))
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        # Not filled when selected: lanes could not be told apart on the colour of selections.
+        painter.fillRect(option.rect, option.palette.color(QPalette.ColorRole.Base))
+        model = index.model()
+        assert isinstance(model, VersionsModel)
+        layout, row, node = model.layout_of_graph, index.row(), model.nodes[index.row()]
+        place = QRectF(option.rect)
+        step = max(NARROWEST_LANE, min(LANE, (place.width() - LANE) / max(1, layout.lane_count)))
+
+        def x(lane: int) -> float:
+            return place.left() + LANE / 2 + 2 + lane * step
+
+        painter.save()
+        painter.setClipRect(place)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for edge in layout.edges_at(row):
+            lane = edge.lane
+            side = edge.child_lane if edge.parent_row == edge.child_row + 1 else lane
+            painter.setPen(QPen(_lane_colour(lane), 2))
+            centre = place.center().y()
+            above, below = place.top() - place.height() / 2, place.bottom() + place.height() / 2
+            if row == edge.child_row:
+                to = edge.parent_lane if edge.parent_row == row + 1 else lane
+                _draw(painter, x(edge.child_lane), centre, x(to), below)
+            elif row == edge.parent_row:
+                came = side if edge.parent_row > edge.child_row + 1 else edge.child_lane
+                _draw(painter, x(came), above, x(edge.parent_lane), centre)
+            else:
+                came = edge.child_lane if row == edge.child_row + 1 else lane
+                goes = edge.parent_lane if row == edge.parent_row - 1 else lane
+                _draw(painter, x(came), above, x(lane), centre)
+                _draw(painter, x(lane), centre, x(goes), below)
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        self._draw_node(painter, QPointF(x(layout.lanes[row]), place.center().y()), node, option.palette, chosen)
+        painter.restore()
+
+    def _draw_node(self, painter: QPainter, at: QPointF, node: NodeEntry, palette: QPalette, chosen: bool) -> None:
+        """Open versions are green rings, committed ones gray squares; the selected one has a halo."""
+        if chosen:
+            painter.setPen(QPen(palette.color(QPalette.ColorRole.Base), 1))
+            painter.setBrush(palette.color(QPalette.ColorRole.Highlight))
+            painter.drawEllipse(at, RADIUS + 4.5, RADIUS + 4.5)
+        if node.locked:
+            painter.setPen(QPen(palette.color(QPalette.ColorRole.Base), 1))
+            painter.setBrush(QColor("#b0b0b0" if is_dark(palette) else "#7a7a7a"))
+            painter.drawRect(QRectF(at.x() - RADIUS + 0.5, at.y() - RADIUS + 0.5, 2 * RADIUS - 1, 2 * RADIUS - 1))
+        else:
+            painter.setPen(QPen(QColor(OPEN_COLOUR), 3))
+            painter.setBrush(palette.color(QPalette.ColorRole.Base))
+            painter.drawEllipse(at, RADIUS, RADIUS)
+
+
+def _lane_colour(lane: int) -> QColor:
+    return QColor(LANE_COLOURS[lane % len(LANE_COLOURS)])
+
+
+def _draw(painter: QPainter, x0: float, y0: float, x1: float, y1: float) -> None:
+    path = QPainterPath(QPointF(x0, y0))
+    if x0 == x1:
+        path.lineTo(x1, y1)
+    else:
+        middle = (y0 + y1) / 2
+        path.cubicTo(QPointF(x0, middle), QPointF(x1, middle), QPointF(x1, y1))
+    painter.drawPath(path)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _tooltip(node: NodeEntry) -> str:
+    lines = [f"{node.uuid}", f"branch {node.branch}, made {when(node.created)} (UTC)"]
+    if node.note:
+        lines.append(node.note)
+    lines.append(node.why_closed or "open: data can be written and new volumes made here")
+    return "\n".join(lines)
