@@ -60,3 +60,29 @@ def in_axis_order(array: Any, axes: str) -> np.ndarray[Any, Any]:
     if sorted(keys) != sorted(axes):
         raise ValueError(f"expected an array with the axes {axes!r}, got one with {keys!r}")
     return plain if keys == axes else plain.transpose([keys.index(key) for key in axes])
+
+
+def fitting(values: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Values as an array whose values lie in the range of ``dtype``.
+
+    An array must have a type that always fits. Numbers and lists have none that anyone chose: there each value must fit.
+
+    Raises:
+        ValueError: they do not.
+    """
+    array = np.asarray(values)
+    if np.can_cast(array.dtype, dtype, "safe"):
+        return array
+    if not hasattr(values, "dtype") and _each_fits(array, dtype):
+        return array.astype(dtype)
+    raise ValueError(f"expected values that fit {dtype}, got {array.dtype}")
+
+
+def _each_fits(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> bool:
+    if array.dtype.kind == "f" and dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return np.array_equal(np.isfinite(array), np.isfinite(array.astype(dtype)))
+    if array.dtype.kind not in "iu" or dtype.kind not in "iuf" or not array.size:
+        return False
+    limits: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    return bool(limits.min <= array.min() and array.max() <= limits.max)

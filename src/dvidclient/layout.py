@@ -99,10 +99,7 @@ class Layout:
 def metadata_of(info: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata document that says what ``/info`` says, with the extents it has, which may be those of another version."""
     extended, extents = _mapping(info, "Extended"), _mapping(info, "Extents") or _mapping(info, "Extended")
-    sizes, units = extended.get("VoxelSize"), extended.get("VoxelUnits")
-    for field, value in (("VoxelSize", sizes), ("VoxelUnits", units)):
-        if not isinstance(value, list) or len(value) != 3:
-            raise MetadataError(f"Extended.{field}", "a list of 3", value)
+    sizes, units = three(extended, "VoxelSize"), three(extended, "VoxelUnits")
     box = _box(*("_".join(map(str, extents.get(key) or [])) for key in ("MinPoint", "MaxPoint")))
     start, size = (box.start_xyz, box.size_xyz) if box else ((0, 0, 0), (0, 0, 0))
     axes = [
@@ -143,6 +140,18 @@ def corners(metainfo: MetaInfo) -> tuple[list[int], list[int]]:
     """The first and the last voxel of a volume, xyz."""
     along = [metainfo.along(axis) for axis in "xyz"]
     return [offset for offset, _ in along], [offset + size - 1 for offset, size in along]
+
+
+def three(extended: Mapping[str, Any], setting: str) -> list[Any]:
+    """The values along x, y and z of a setting that an info tells.
+
+    Raises:
+        MetadataError: it has no three.
+    """
+    values = extended.get(setting)
+    if not isinstance(values, list) or len(values) != 3:
+        raise MetadataError(f"Extended.{setting}", "a list of 3", values)
+    return values
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
