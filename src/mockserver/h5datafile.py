@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 
 from mockserver.h5errors import FileUnusable, NotThere, Refused
-from mockserver.h5journal import JournaledFile, journal_path, recover
+from mockserver.h5journal import JournaledFile, is_pending, journal_path, recover
 from mockserver.h5tree import Node, Tree
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -71,8 +71,12 @@ class DataFile:
                 self._watch("")
 
     @contextlib.contextmanager
-    def writing(self, doing: str) -> Iterator[h5py.File]:
+    def writing(self, doing: str, *, versions: bool = False) -> Iterator[h5py.File]:
         """The file, for this thread alone; at the end all changes are kept for good, after an exception none is.
+
+        Args:
+            doing: what for, in words.
+            versions: whether repositories or versions are changed, and not only data.
 
         Raises:
             Refused: the file is only read; or with status 500, where something cannot be written.
@@ -87,7 +91,8 @@ class DataFile:
                 file.flush()
                 assert self._raw is not None
                 self._raw.commit()
-                self.tree = Tree(file)
+                if versions:
+                    self.tree = Tree(file)
             except BaseException as error:
                 self._start_over()
                 if isinstance(error, _ERRORS_OF_HDF5) and not isinstance(error, Refused):
@@ -192,10 +197,9 @@ def open_locked(path: str | os.PathLike[str], *, read_only: bool = False) -> int
         except OSError as error:
             raise FileUnusable(f"{name} is in use by another program, which has it locked") from error
         journal = journal_path(name)
-        if read_only and journal.exists():
+        if read_only and is_pending(journal):
             raise FileUnusable(
-                f"{name} was left by a program that was killed, and {journal} may hold its last change: "
-                "open it once for writing"
+                f"{name} lacks its last change, which its killed server left in {journal}: open it once for writing"
             )
         try:
             if not read_only:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.parse
 import uuid as uuids
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from dvidclient.boxes import Box
 from dvidclient.errors import MetadataError
 from dvidclient.volume_metainfo import MetaInfo
 from mockserver.h5datafile import DataFile
-from mockserver.h5errors import NotThere, Refused
+from mockserver.h5errors import Refused
 from mockserver.h5tree import MOST_ATTRIBUTE, Node, checked_name
 from mockserver.h5volume import INSTANCE, MOST_CHANNELS, Volume, create_volume, text_of
 
@@ -33,7 +32,6 @@ TYPES: dict[str, tuple[str, int, bool]] = {
 }
 # The names that the types had when the routes of /api/dataset were in use.
 EARLY_TYPES = {"grayscale8": "uint8blk", "labels32": "uint32blk", "labels64": "labelblk", "rgba8": "rgba8blk"}
-LONGEST_KEY = 180
 
 
 def told_of(thing: h5py.Dataset | h5py.Group) -> dict[str, Any]:
@@ -130,64 +128,6 @@ def own_volume(data: DataFile, node: Node, name: str) -> Volume:
     """
     volume_at(data, node, name)
     return Volume(data.own(node, name))
-
-
-def keys_at(data: DataFile, node: Node, name: str) -> list[str]:
-    """The keys of key-values."""
-    return sorted(_key(stored) for stored in _key_values(data, node, name))
-
-
-def value_at(data: DataFile, node: Node, name: str, key: str) -> bytes:
-    """The value of a key.
-
-    Raises:
-        NotThere: there is no such key.
-    """
-    group = _key_values(data, node, name)
-    if (stored := _stored(key)) not in group:
-        raise NotThere(f"there is no key {key!r} in {name!r} at node {node.uuid!r}")
-    value = group[stored]
-    if not isinstance(value, h5py.Dataset) or value.dtype.itemsize != 1 or value.ndim != 1:
-        raise Refused(f"the value of key {key!r} is not stored as bytes", 500)
-    return np.asarray(value[...]).tobytes()
-
-
-def set_value(data: DataFile, node: Node, name: str, key: str, value: bytes) -> None:
-    """Stores a value, to be called while writing."""
-    _key_values(data, node, name)
-    stored = _stored(key)
-    group = data.own(node, name)
-    if stored in group:
-        del group[stored]
-    group.create_dataset(stored, data=np.frombuffer(value, np.uint8))
-
-
-def delete_key(data: DataFile, node: Node, name: str, key: str) -> None:
-    """Removes a key, where it is there; to be called while writing."""
-    _key_values(data, node, name)
-    stored = _stored(key)
-    group = data.own(node, name)
-    if stored in group:
-        del group[stored]
-
-
-def _key_values(data: DataFile, node: Node, name: str) -> h5py.Group:
-    group = data._opened()[data.holder(node, name).path][name]
-    if not isinstance(group, h5py.Group):
-        raise Refused(f"{name!r} holds no key-values: it is a volume")
-    return group
-
-
-def _stored(key: str) -> str:
-    """The name of a key's dataset: HDF5 has no names with '/', and '.' is the group itself."""
-    stored = urllib.parse.quote(key, safe=" !#$&'()*+,:;<=>?@[]^_`{|}~-").replace(".", "%2E")
-    if not 0 < len(key.encode("utf-8", "replace")) <= LONGEST_KEY:
-        raise Refused(f"expected a key of 1 to {LONGEST_KEY} bytes, got {key[:40]!r}")
-    return stored
-
-
-def _key(stored: str) -> str:
-    return urllib.parse.unquote(stored)
 
 
 def _metainfo(typename: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> MetaInfo:

@@ -26,6 +26,8 @@ PAGE = 4096
 PIECE = 1 << 20
 MAGIC = b"H5JOURN1"
 LONGEST_INDEX = 256 << 20
+# macOS has the slower one only.
+_sync = getattr(os, "fdatasync", os.fsync)
 
 
 def journal_path(path: str | os.PathLike[str]) -> Path:
@@ -48,6 +50,9 @@ class JournaledFile(io.RawIOBase):
         self._position = 0
         if journal is not None:
             recover(descriptor, journal)
+        self._slots: dict[int, int] = {}
+        self._committed = self._size = 0
+        self._beyond = self._changed = self._complete = False
         self._forget()
 
     def commit(self) -> None:
@@ -56,10 +61,10 @@ class JournaledFile(io.RawIOBase):
             return
         assert self._journal is not None, "a file that is only read has no changes"
         if self._beyond:
-            os.fdatasync(self._file)
+            _sync(self._file)
         journal = self._journal.fileno()
         _complete(journal, self._slots, self._committed, self._size)
-        os.fdatasync(journal)
+        _sync(journal)
         # From here on the change is made. Where it cannot be copied now, the journal must outlive this object.
         self._complete = True
         _apply(self._file, journal, self._slots, self._committed, self._size)
@@ -92,8 +97,11 @@ class JournaledFile(io.RawIOBase):
 
     def _forget(self) -> None:
         self._committed = self._size = os.fstat(self._file).st_size
-        self._slots: dict[int, int] = {}
+        self._slots = {}
         self._beyond = self._changed = self._complete = False
+
+    def __del__(self) -> None:
+        """Nothing, where other files would close: one that was left behind must not change what another has opened since."""
 
     # What h5py asks of a file
 
@@ -121,6 +129,7 @@ class JournaledFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fills the buffer; zeros beyond the end."""
+        self._check_open()
         target = memoryview(buffer).cast("B")
         start, end = self._position, self._position + len(target)
         got = 0
@@ -140,6 +149,7 @@ class JournaledFile(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Writes to the journal, or beyond the committed end at once."""
+        self._check_open()
         source = memoryview(data).cast("B")
         start, end = self._position, self._position + len(source)
         if self._journal is None:
@@ -159,6 +169,7 @@ class JournaledFile(io.RawIOBase):
 
     def truncate(self, size: int | None = None) -> int:
         """Sets the size that the file gets with the next commit."""
+        self._check_open()
         wanted = self._position if size is None else size
         if wanted != self._size:
             if self._journal is None and self._journal_path is not None:
@@ -169,6 +180,10 @@ class JournaledFile(io.RawIOBase):
 
     def flush(self) -> None:
         """Nothing: ``commit`` writes."""
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the file is closed")
 
     def _journaled(self, start: int, end: int) -> Iterable[int]:
         pages = range(start // PAGE, -(-end // PAGE))
@@ -198,6 +213,15 @@ class JournaledFile(io.RawIOBase):
         for page, slot, count in _runs((page, self._slots[page]) for page in range(first, last + 1)):
             at = (page - first) * PAGE
             _write_all(journal, whole[at : at + count * PAGE], slot * PAGE)
+
+
+def is_pending(journal: Path) -> bool:
+    """Whether a change is complete in a journal, and perhaps not yet in its file."""
+    try:
+        with open(journal, "rb") as opened:
+            return _completed(opened.fileno()) is not None
+    except FileNotFoundError:
+        return False
 
 
 def recover(descriptor: int, journal: Path) -> bool:
@@ -256,7 +280,7 @@ def _apply(descriptor: int, journal: int, slots: dict[int, int], committed: int,
             piece = os.pread(journal, min(PIECE, count * PAGE - done), slot * PAGE + done)
             _write_all(descriptor, memoryview(piece)[: max(0, end - page * PAGE - done)], page * PAGE + done)
     os.ftruncate(descriptor, size)
-    os.fdatasync(descriptor)
+    _sync(descriptor)
 
 
 def _crc(journal: int, pages: int) -> int:

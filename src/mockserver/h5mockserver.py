@@ -111,7 +111,7 @@ class H5MockServerDataFile:
             ValueError: the UUID is there already, or cannot be one.
         """
         data = self._opened()
-        with data.writing(f"adding node {uuid!r}") as file:
+        with data.writing(f"adding node {uuid!r}", versions=True) as file:
             if uuid in data.tree.nodes:
                 raise Refused(f"there is a node {uuid!r} already")
             repo = data.tree.repos.get(dataset)
@@ -254,7 +254,7 @@ class H5MockServer:
         self.shutdown()
 
     def _start_thread(self) -> None:
-        from mockserver.h5worker import http_server
+        from mockserver.h5worker import http_server, stop_http
 
         descriptor = open_locked(self.path, read_only=self._read_only)
         try:
@@ -270,9 +270,8 @@ class H5MockServer:
         thread.start()
 
         def end() -> None:
-            server.close()
+            stop_http(server)
             thread.join()
-            server.task_dispatcher.shutdown()
             data.close()
             os.close(descriptor)
 

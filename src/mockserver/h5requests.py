@@ -47,7 +47,7 @@ def cutout(dims: str, size: str, offset: str) -> Cutout:
         raise Refused(f"dims: expected xy, xz, yz or xyz, by letters or numbers, got {dims!r}")
     sizes = _numbers("size", size, (len(axes),), 1)
     at = _numbers("offset", offset, (2, 3) if axes == "xy" else (3,), -(2**31))
-    at = (at + [0])[:3]
+    at = [*at, 0][:3]
     long = {"x": 1, "y": 1, "z": 1} | dict(zip(axes, sizes, strict=True))
     stop = [low + long[axis] for low, axis in zip(at, "xyz", strict=True)]
     if max(stop) > 2**31:

@@ -1,5 +1,6 @@
-"""The process that keeps the file locked, the socket open, and a worker running: a file that crashes or hangs the HDF5 library ends
-the requests that are being answered, and no more.
+"""The process that keeps the file locked, the socket open, and a worker running.
+
+A file that crashes or hangs the HDF5 library ends the requests that are being answered, and no more.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from mockserver.h5check import check, child_environment
 from mockserver.h5datafile import open_locked
@@ -91,6 +93,10 @@ class _Supervisor:
         self._stopping = False
         self._announced = False
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
+
     def stop(self, number: int, frame: object) -> None:
         self._stopping = True
         if self._worker is not None:
@@ -100,13 +106,11 @@ class _Supervisor:
     def run(self) -> None:
         """Starts workers, one after the other, until it is to stop."""
         failed_starts = 0
-        while not self._stopping:
+        while not self.is_stopping:
             started = time.monotonic()
             was_ready = self._one_worker()
-            if self._stopping:
-                return
             failed_starts = 0 if was_ready else failed_starts + 1
-            if failed_starts == MOST_FAILED_STARTS:
+            if failed_starts == MOST_FAILED_STARTS and not self.is_stopping:
                 raise FileUnusable(
                     f"{self._task.path} cannot be served: {failed_starts} workers ended before they began"
                 )
@@ -117,7 +121,7 @@ class _Supervisor:
         """Runs a worker until it ends; whether it ever answered."""
         ready, write_end = os.pipe()
         self._board.clear()
-        task = Task(**{**_fields(self._task), "ready": write_end})
+        task = replace(self._task, ready=write_end)
         command = [sys.executable, "-P", "-m", "mockserver.h5worker", task.to_json()]
         try:
             self._worker = subprocess.Popen(
@@ -142,7 +146,7 @@ class _Supervisor:
             if self._stopping and stop_at is None:
                 worker.terminate()  # again, where the signal came while the worker was being started
                 stop_at = time.monotonic() + STOP_SECONDS
-            if select.select([ready], [], [], 0.5)[0]:
+            if select.select([ready], [], [], min(0.5, self._longest / 4))[0]:
                 if not os.read(ready, 1):
                     break  # the pipe ends with the process
                 was_ready = True
@@ -163,10 +167,6 @@ class _Supervisor:
             what = hung or self._board.read()[1] or "nothing that is known"
             self._warn(f"mockserver: a worker ended ({how}) while {what}; the next one is started")
         return was_ready
-
-
-def _fields(task: Task) -> dict[str, object]:
-    return {name: getattr(task, name) for name in task.__slots__}
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -209,7 +209,7 @@ def new_uuid() -> str:
 
 def now() -> str:
     """The time, as texts that sort."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _save(group: h5py.Group, key: str, document: dict[str, Any]) -> None:

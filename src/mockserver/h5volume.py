@@ -61,7 +61,7 @@ class Volume:
         """The extents."""
         along = [self.metainfo.along(axis) for axis in "xyz"]
         start, size = (tuple(values) for values in zip(*along, strict=True))
-        return Box(start, tuple(at + n for at, n in zip(start, size, strict=True)))  # type: ignore[arg-type]
+        return Box(start, tuple(at + n for at, n in zip(start, size, strict=True)))
 
     @property
     def voxel_bytes(self) -> int:
@@ -81,7 +81,7 @@ class Volume:
 
     def slabs(self, box: Box) -> Iterator[Box]:
         """The box in pieces of some MiB that follow each other on the wire."""
-        x, y, z = box.size_xyz
+        x, y, _ = box.size_xyz
         row = x * self.voxel_bytes
         rows = max(1, min(y, SLAB_BYTES // row))
         planes = max(1, SLAB_BYTES // (row * y)) if rows == y else 1
@@ -207,14 +207,15 @@ class Volume:
         stored = self.dataset[self._selection(box)]
         letters = [axis for axis in self.axes if axis in "zyxc"]
         ordered = stored.transpose([letters.index(axis) for axis in "zyxc" if axis in letters])
-        return ordered[tuple(slice(None) if axis in letters else None for axis in "zyxc")]
+        view: np.ndarray[Any, Any] = ordered[tuple(slice(None) if axis in letters else None for axis in "zyxc")]
+        return view
 
     def _document(self) -> Mapping[str, Any] | None:
         """What ``dvid_metadata`` holds, where it holds something that fits."""
         if METADATA not in self.dataset.attrs:
             return None
         try:
-            document = json.loads(text_of(self.dataset.attrs[METADATA]))
+            document: dict[str, Any] = json.loads(text_of(self.dataset.attrs[METADATA]))
             MetaInfo.from_metadata(document)
         except (ValueError, TypeError, RecursionError, OSError, MetadataError) as error:
             self.notes.append(f"its {METADATA} is not used: {' '.join(str(error).split())}")

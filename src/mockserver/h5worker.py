@@ -27,7 +27,7 @@ from mockserver.h5routes import application
 THREADS = 8
 CONNECTIONS = 200
 IDLE_SECONDS = 60
-MEMORY_BYTES = 8 << 30
+MEMORY_BYTES = 4 << 30
 BOARD_BYTES = 1024
 _MARGIN = 1 << 20
 
@@ -122,6 +122,18 @@ def http_server(data: DataFile, listener: socket.socket, most_bytes: int) -> Any
     )
     server.channel_class = _Channel
     return server
+
+
+def stop_http(server: Any) -> None:
+    """Makes ``run()`` of a server in another thread return, once what is being answered is done with the file."""
+
+    def in_its_thread() -> None:
+        for channel in list(server.active_channels.values()):
+            channel.handle_close()
+        server.close()
+
+    server.task_dispatcher.shutdown()
+    server.trigger.pull_trigger(in_its_thread)
 
 
 def main() -> None:
