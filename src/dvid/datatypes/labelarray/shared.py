@@ -38,8 +38,8 @@ _ABOUTS = {
 }
 """The requests, and what they do where that is told in other words here."""
 
-_SOMEWHERE = ("GET sparsevol", "GET sparsevol-by-point", "GET sparsevol-coarse")
-"""These are answered by 404 where nothing of the label is within bounds; those of a labelmap with nothing."""
+_BOUNDED = ("GET sparsevol", "GET sparsevol-by-point", "GET sparsevol-coarse")
+"""These are answered by 404 where no voxel of the label is within bounds."""
 
 
 def _name(route: Route) -> str:
@@ -59,7 +59,7 @@ def _of_bodies(route: Route) -> Route:
     )
     if SUPERVOXELS not in route.options:
         return shared
-    needed = {"somewhere": True} if _name(route) in _SOMEWHERE else {}
+    needed = {"needed": "voxel"} if _name(route) in _BOUNDED else {}
     return replace(shared, handler=partial(route.handler, supervoxels=False, **needed))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from dvid.labels.reading import labels_at
 from dvid.labels.sparse import Runs, Sought, coarse_runs, seek, stream_binary_blocks, stream_runs
 from dvid.routes import Argument, Call, Reply, Route, choice, flag, integer, xyz
 from dvid.versions.view import View
+
+Needed = Literal["nothing", "block", "voxel"]
+"""What a label has to have within bounds, or else the answer is 404: the types of labels differ in it."""
 
 _KEPT_RUNS = 4 << 20  # of a sparse volume whose header needs their number: more are found twice
 
@@ -48,11 +51,11 @@ def get_sparsevol(
     scale: int,
     supervoxels: bool,
     exact: bool,
-    somewhere: bool = False,
+    needed: Needed = "block",
     **bounds: int | None,
 ) -> Reply:
-    """Answer where a label is; it has a block within the bounds, and with `somewhere` a voxel."""
-    return _sparsevol(call, lambda view: label, format, compression, scale, supervoxels, exact, somewhere, _box(bounds))
+    """Answer where a label is, unless it has not what is needed within the bounds."""
+    return _sparsevol(call, lambda view: label, format, compression, scale, supervoxels, exact, needed, _box(bounds))
 
 
 def get_sparsevol_by_point(
@@ -63,10 +66,10 @@ def get_sparsevol_by_point(
     scale: int,
     supervoxels: bool,
     exact: bool,
-    somewhere: bool = False,
+    needed: Needed = "block",
     **bounds: int | None,
 ) -> Reply:
-    """Answer where the label of a voxel is; it has a block within the bounds, and with `somewhere` a voxel."""
+    """Answer where the label of a voxel is, unless it has not what is needed within the bounds."""
 
     def at_point(view: View) -> int:
         (found,) = labels_at(view, np.array([coord[::-1]]), supervoxels=supervoxels).tolist()
@@ -74,7 +77,7 @@ def get_sparsevol_by_point(
             raise BadRequest(f"there is no label at voxel {coord}: its label is 0")
         return int(found)
 
-    return _sparsevol(call, at_point, format, compression, scale, supervoxels, exact, somewhere, _box(bounds))
+    return _sparsevol(call, at_point, format, compression, scale, supervoxels, exact, needed, _box(bounds))
 
 
 def _sparsevol(
@@ -85,7 +88,7 @@ def _sparsevol(
     scale: int,
     supervoxels: bool,
     exact: bool,
-    somewhere: bool,
+    needed: Needed,
     box: Box | None,
 ) -> Reply:
     if compression and form != "rles":
@@ -94,7 +97,7 @@ def _sparsevol(
 
     def sought(view: View) -> Sought:
         found = _sought(view, which(view), scale, supervoxels, box)
-        _check_somewhere(len(found.blocks_zyx))
+        _check_there(needed == "nothing" or len(found.blocks_zyx))
         return found
 
     def runs(view: View) -> Iterator[Runs]:
@@ -103,14 +106,14 @@ def _sparsevol(
 
     if form == "srles":
         reply = streamed(call, lambda view: map(encode_srles, runs(view)))
-        _check_somewhere(not somewhere or reply.body != b"")
+        _check_there(needed != "voxel" or reply.body != b"")
         return reply
     if form == "blocks":
         return streamed(call, lambda view: stream_binary_blocks(view, sought(view)))
     with call.view() as view:
         kept = _kept(runs(view))
     if kept is not None:
-        _check_somewhere(not somewhere or len(kept))
+        _check_there(needed != "voxel" or len(kept))
         data = encode_rles(kept)
         if compression:
             return Reply(lz4_compress(data) if compression == "lz4" else gzip_compress(data))
@@ -127,7 +130,7 @@ def _sparsevol(
     return streamed(call, all_runs)
 
 
-def _check_somewhere(there: bool | int) -> None:
+def _check_there(there: bool | int) -> None:
     if not there:
         raise NotFound("there are no voxels of this label within the bounds")
 
@@ -158,11 +161,11 @@ def head_sparsevol(call: Call, label: int, supervoxels: bool, scale: int, **boun
     return Reply(status=200 if there else 204)
 
 
-def get_coarse(call: Call, label: int, supervoxels: bool, somewhere: bool = False, **bounds: int | None) -> Reply:
-    """Answer in which blocks a label is; with `somewhere` it has to be somewhere within the bounds."""
+def get_coarse(call: Call, label: int, supervoxels: bool, needed: Needed = "nothing", **bounds: int | None) -> Reply:
+    """Answer in which blocks a label is, unless it has none within the bounds and needs one."""
     with call.view() as view:
         sought = _sought(view, label, 0, supervoxels, _box(bounds))
-    _check_somewhere(not somewhere or len(sought.blocks_zyx))
+    _check_there(needed == "nothing" or len(sought.blocks_zyx))
     return Reply(encode_rles(coarse_runs(sought)))
 
 

@@ -100,7 +100,8 @@ _SPLIT_LABEL = Argument(
 def _asked(method: str, path: str, arguments: tuple[Argument, ...], about: str) -> Route:
     """A request for a sparse volume. What it answers depends on another instance, so clients cannot keep it."""
     route = taken(sparse.ROUTES, method, path, _BODIES, arguments=arguments, about=about, immutable=False)
-    return replace(route, handler=turned(route.handler))
+    answer = partial(route.handler, needed="nothing") if method == "GET" else route.handler
+    return replace(route, handler=turned(answer))
 
 
 def _numbered(path: str) -> Route:
