@@ -91,6 +91,7 @@ class ContentsBrowser(QWidget):
         self.setWindowTitle(TITLE)
         if url:
             self.open(url)
+            self.repos.setFocus()
         else:
             self.preview.show_nothing("open a server to look into it")
             self.bar.address.setFocus()
@@ -163,7 +164,7 @@ class ContentsBrowser(QWidget):
         middle.addWidget(_titled("&Data instances", self.instances))
         middle.setSizes([430, 330])
         right = QSplitter(Qt.Orientation.Vertical)
-        right.addWidget(self.preview)
+        right.addWidget(_titled("&Slice", self.preview))
         right.addWidget(self.details)
         right.setSizes([430, 330])
         self.columns = QSplitter(Qt.Orientation.Horizontal)
@@ -171,7 +172,7 @@ class ContentsBrowser(QWidget):
         self.columns.addWidget(middle)
         self.columns.addWidget(right)
         self.columns.setSizes([240, 640, 400])
-        for number, share in enumerate((0, 3, 2)):
+        for number, share in enumerate((1, 3, 2)):
             self.columns.setStretchFactor(number, share)
         for splitter in (middle, right, self.columns):
             splitter.setChildrenCollapsible(False)
@@ -198,8 +199,11 @@ class ContentsBrowser(QWidget):
         self.details.anchorClicked.connect(self._go_to)
         self.new_name.textChanged.connect(lambda _: self._tell())
         self.new_name.returnPressed.connect(self.choose_selection)
-        self.instances.activated.connect(lambda _: self.choose_selection())
-        self.versions.activated.connect(lambda _: self.choose_selection())
+        # Not "activated", which one click is on some desktops.
+        for view in (self.versions, self.instances):
+            view.doubleClicked.connect(lambda _: self.choose_selection())
+            for key in ("Return", "Enter"):
+                QShortcut(QKeySequence(key), view, self.choose_selection, context=Qt.ShortcutContext.WidgetShortcut)
         for keys, does in (
             ("F5", self.refresh),
             ("Ctrl+F", self._to_search),
@@ -263,7 +267,6 @@ class ContentsBrowser(QWidget):
         """Tells the program around it of the selection, and the user what is missing."""
         if self.mode == "specify_new":
             self.complaint.setText(self.missing or "this name can be used")
-            self.complaint.setEnabled(not self.missing)
         if (selection := self.selection) != self._last:
             self._last = selection
             self.selection_changed.emit(selection)

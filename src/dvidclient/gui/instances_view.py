@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QFontMetrics, QGuiApplication
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+from qtpy.QtCore import QMargins, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QWidget,
+)
 
 from dvidclient.gui.catalogue import InstanceEntry, extents_text, pixel_type_text, times, voxel_size_text
 
 COLUMNS = ("Name", "Type", "Shape x, y, z", "Pixel type", "Voxel size", "Axes", "Block", "Extents")
-PADDING = 10
 
 
 class InstancesView(QTreeWidget):
@@ -22,6 +28,7 @@ class InstancesView(QTreeWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setItemDelegate(_Roomy(self))
         self.setColumnCount(len(COLUMNS))
         self.setHeaderLabels(COLUMNS)
         self.setRootIsDecorated(False)
@@ -53,32 +60,41 @@ class InstancesView(QTreeWidget):
         self.addTopLevelItems([_item(instance) for instance in instances])
         for column in range(len(COLUMNS) - 1):
             self.resizeColumnToContents(column)
-            self.setColumnWidth(column, self.columnWidth(column) + PADDING)
         self.blockSignals(False)
         self.select(before)
 
     def select(self, name: str | None) -> None:
         """Selects an instance; without a name, or where it is not listed, the first volume that has something in it."""
-        shown = [
-            item for row in range(self.topLevelItemCount()) if (item := self.topLevelItem(row)) and not item.isHidden()
-        ]
+        shown = [item for item in self._items() if not item.isHidden()]
         wanted = next((item for item in shown if item.text(0) == name), None)
         if wanted is None:
             full = [item for item in shown if (volume := self._instances[item.text(0)].volume) and volume.size_xyz]
-            wanted = (full or shown or [None])[0]
+            wanted = next(iter(full or shown), None)
         self.blockSignals(True)
-        self.setCurrentItem(wanted)
+        if wanted is None:
+            self.setCurrentIndex(QModelIndex())
+        else:
+            self.setCurrentItem(wanted)
         self.blockSignals(False)
         self.instance_selected.emit(self.selected_instance)
 
     def show_only(self, names: set[str]) -> None:
         """Hides all instances but some; where the selected one is hidden, the first that is left is selected."""
-        for row in range(self.topLevelItemCount()):
-            item = self.topLevelItem(row)
+        for item in self._items():
             item.setHidden(item.text(0) not in names)
         current = self.currentItem()
         if current is None or current.isHidden():
             self.select(None)
+
+    def _items(self) -> list[QTreeWidgetItem]:
+        return [item for row in range(self.topLevelItemCount()) if (item := self.topLevelItem(row)) is not None]
+
+
+class _Roomy(QStyledItemDelegate):
+    """Cells with some room around their text."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
+        return super().sizeHint(option, index).grownBy(QMargins(0, 3, 10, 3))
 
 
 def _item(instance: InstanceEntry) -> QTreeWidgetItem:
@@ -93,7 +109,6 @@ def _item(instance: InstanceEntry) -> QTreeWidgetItem:
             extents_text(volume),
         ]
     item = QTreeWidgetItem(cells)
-    item.setSizeHint(0, QSize(0, QFontMetrics(QGuiApplication.font()).height() + 8))
     for column, cell in enumerate(cells):
         item.setToolTip(column, f"{COLUMNS[column]}: {cell}" if cell else "")
     return item

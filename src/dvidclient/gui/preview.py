@@ -194,7 +194,8 @@ def thinned(voxels: NDArray[Any], step: int, *, labels: bool) -> NDArray[Any]:
         return voxels[step // 2 :: step, step // 2 :: step]
     down, across = (length // step for length in voxels.shape[:2])
     squares = voxels[: down * step, : across * step].reshape(down, step, across, step, *voxels.shape[2:])
-    return squares.mean(axis=(1, 3), dtype=np.float32)
+    mean: NDArray[Any] = squares.mean(axis=(1, 3), dtype=np.float32)
+    return mean
 
 
 def label_colours(labels: NDArray[Any]) -> NDArray[np.uint8]:

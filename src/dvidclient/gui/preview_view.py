@@ -122,6 +122,7 @@ class PreviewPanel(QWidget):
         self._rest.setInterval(REST_MILLISECONDS)
         self._rest.timeout.connect(self.ask)
         self._build()
+        self.setFocusProxy(self.slider)
         self.show_nothing("")
 
     def _build(self) -> None:
@@ -183,6 +184,8 @@ class PreviewPanel(QWidget):
         self.caption.clear()
         self.view.show_words(why)
         self._enable(False)
+        self._set_range(0, 0, 0)
+        self.position.setPrefix("")
 
     def _enable(self, enabled: bool) -> None:
         for widget in (self.slider, self.position, *self.planes.buttons()):
@@ -194,15 +197,18 @@ class PreviewPanel(QWidget):
             return
         low, high = bounds(self._volume, self.plane)
         axis = "xyz"[PLANES[self.plane][2]]
-        for widget in (self.slider, self.position):
-            widget.blockSignals(True)
-            widget.setRange(low, high)
-            widget.setValue(middle(self._volume, self.plane))
-            widget.blockSignals(False)
-        self.slider.setPageStep(max(1, (high - low) // 10))
+        self._set_range(low, high, middle(self._volume, self.plane))
         self.position.setPrefix(f"{axis} ")
         self.position.setToolTip(f"{axis} from {low} to {high}")
         self.ask()
+
+    def _set_range(self, low: int, high: int, value: int) -> None:
+        for widget in (self.slider, self.position):
+            widget.blockSignals(True)
+            widget.setRange(low, high)
+            widget.setValue(value)
+            widget.blockSignals(False)
+        self.slider.setPageStep(max(1, (high - low) // 10))
 
     def _resized(self) -> None:
         if self._volume is not None:

@@ -76,7 +76,10 @@ class RepoList(QListWidget):
             (item for item in shown if item.data(Qt.ItemDataRole.UserRole) == uuid), shown[0] if shown else None
         )
         self.blockSignals(True)
-        self.setCurrentItem(wanted)
+        if wanted is None:
+            self.setCurrentIndex(QModelIndex())
+        else:
+            self.setCurrentItem(wanted)
         self.blockSignals(False)
         self.repo_selected.emit(self.selected_repo)
 

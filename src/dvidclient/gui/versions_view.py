@@ -33,6 +33,7 @@ RADIUS = 5.0
 # https://jfly.uni-koeln.de/color/
 LANE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 OPEN_COLOUR = "#2e9e4f"
+FOUND_COLOUR = "#50e6b400"  # see-through: for dark and bright windows
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -83,12 +84,8 @@ class VersionsModel(QAbstractTableModel):
             view = self.parent()
             if faint and isinstance(view, QWidget):
                 return view.palette().brush(QPalette.ColorRole.PlaceholderText)
-        if role == Qt.ItemDataRole.FontRole and self.matching is not None and node.uuid in self.matching:
-            view = self.parent()
-            font = view.font() if isinstance(view, QWidget) else None
-            if font is not None:
-                font.setBold(True)
-            return font
+        if role == Qt.ItemDataRole.BackgroundRole and self.matching is not None and node.uuid in self.matching:
+            return QColor(FOUND_COLOUR)
         if role == NODE:
             return node
         return None
