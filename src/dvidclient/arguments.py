@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy
@@ -79,10 +78,9 @@ def point_zyx(point: Any, field: str = "point_zyx") -> tuple[int, int, int]:
     return (z, y, x)
 
 
-def points_xyz(points: Any, field: str = "points_zyx") -> list[list[int]]:
-    """Points z, y, x as requests want them: lists of x, y, z."""
-    found: list[list[int]] = points_zyx(points, field)[:, ::-1].tolist()
-    return found
+def points_xyz(points_zyx: Int32s) -> Int32s:
+    """Points z, y, x as requests want them: x, y, z."""
+    return points_zyx[:, ::-1]
 
 
 def path_xyz(point: Any, field: str = "point_zyx") -> str:
@@ -144,17 +142,13 @@ def shape_of(box: BoxZYX) -> tuple[int, int, int]:
     return (z, y, x)
 
 
-def text(value: Any, field: str) -> str:
-    """A string that is not empty."""
-    if not isinstance(value, str) or not value:
-        raise BadArgument(f"{field}: expected a string that is not empty, got {value!r}")
-    return value
-
-
-def batches(values: UInt64s | Int32s, size: int) -> Iterable[Any]:
-    """The values in pieces of at most so many; one empty piece where there are none."""
-    for start in range(0, max(1, len(values)), size):
-        yield values[start : start + size]
+def closed(box: Any, field: str = "bounds_zyx") -> BoxZYX:
+    """A box with all its bounds: those that are left open are as far out as can be."""
+    z, y, x = (
+        slice(SMALLEST_AT if start is None else start, LARGEST_AT + 1 if stop is None else stop)
+        for start, stop in bounds_zyx(box, field)
+    )
+    return (z, y, x)
 
 
 def _integer(value: Any, field: str) -> int:

@@ -100,7 +100,8 @@ def clipped(runs_zyxl: Int32s, box: BoxZYX) -> Int32s:
     ends = numpy.minimum(found[:, 2] + found[:, 3], at_x.stop)
     found[:, 2] = numpy.maximum(found[:, 2], at_x.start)
     found[:, 3] = ends - found[:, 2]
-    return found[found[:, 3] > 0].astype(numpy.int32)
+    inside: Int32s = found[found[:, 3] > 0].astype(numpy.int32)
+    return inside
 
 
 def _sorted(runs: Int32s) -> bool:

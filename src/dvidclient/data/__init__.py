@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dvidclient.data.instance import Instance
+from dvidclient.data.labelmap import LabelMap
+from dvidclient.data.labels import LabelArray, Labels, LabelVol
 from dvidclient.data.volume import Volume
 
 if TYPE_CHECKING:
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
 
 _CLASSES: dict[str, type[Instance]] = {
     **dict.fromkeys(["uint8blk", "uint16blk", "uint32blk", "uint64blk", "float32blk", "rgba8blk"], Volume),
+    "labelarray": LabelArray,
+    "labelblk": Labels,
+    "labelmap": LabelMap,
+    "labelvol": LabelVol,
 }
 
 

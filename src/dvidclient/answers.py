@@ -1,0 +1,151 @@
+"""What bodies of answers hold: each function reads one of a kind, or says that the answer is something else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import urllib3
+
+from dvidclient import arguments
+from dvidclient.arguments import UInt64s
+from dvidclient.errors import BadArgument
+from dvidclient.sparse import SparseVolume
+
+# A request whose answer is broken is like one whose answer broke off: it is sent again where that can do no harm, and in the
+# end NoAnswer says what was wrong.
+Broken = urllib3.exceptions.ProtocolError
+
+_DECODER = json.JSONDecoder()
+
+
+def document(response: urllib3.BaseHTTPResponse) -> Any:
+    """JSON of any size."""
+    data = response.read()
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"expected JSON, got {data[:100]!r}: {error}") from None
+
+
+def documents(response: urllib3.BaseHTTPResponse) -> list[Any]:
+    """Some JSON documents one behind the other, or one list of them."""
+    text = response.read().decode("utf-8", "replace").strip()
+    found: list[Any] = []
+    at = 0
+    try:
+        while at < len(text):
+            one, at = _DECODER.raw_decode(text, at)
+            found.append(one)
+            while at < len(text) and text[at].isspace():
+                at += 1
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"expected JSON documents, got {text[at : at + 100]!r}: {error}") from None
+    return found[0] if len(found) == 1 and isinstance(found[0], list) else found
+
+
+def entries(response: urllib3.BaseHTTPResponse) -> list[Any]:
+    """A JSON list; null is an empty one."""
+    found = document(response)
+    if found is not None and not isinstance(found, list):
+        raise Broken(f"expected a JSON list, got {str(found)[:100]}")
+    return found or []
+
+
+def fields(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    """A JSON object."""
+    found = document(response)
+    if not isinstance(found, dict):
+        raise Broken(f"expected a JSON object, got {str(found)[:100]}")
+    return found
+
+
+def numbers(*names: str) -> Callable[[urllib3.BaseHTTPResponse], tuple[int, ...]]:
+    """The integers that a JSON object has under some names."""
+
+    def read(response: urllib3.BaseHTTPResponse) -> tuple[int, ...]:
+        document = fields(response)
+        found = tuple(document.get(name) for name in names)
+        if not all(isinstance(one, int) for one in found):
+            raise Broken(f"expected a JSON object with integers {', '.join(names)}, got {str(document)[:100]}")
+        return found  # type: ignore[return-value]  # all are integers
+
+    return read
+
+
+def number(name: str) -> Callable[[urllib3.BaseHTTPResponse], int]:
+    """The integer that a JSON object has under a name."""
+    read = numbers(name)
+    return lambda response: read(response)[0]
+
+
+def mutation(response: urllib3.BaseHTTPResponse) -> int | None:
+    """The number of a mutation, where the server tells it."""
+    data = response.read()
+    if not data.strip():
+        return None
+    try:
+        found = json.loads(data)["MutationID"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, int) else None
+
+
+def listed_labels(count: int | None = None) -> Callable[[urllib3.BaseHTTPResponse], UInt64s]:
+    """Labels, or other numbers of 64 bits, as a JSON list of so many."""
+
+    def read(response: urllib3.BaseHTTPResponse) -> UInt64s:
+        found = _labels(entries(response))
+        if count is not None and len(found) != count:
+            raise Broken(f"expected {count} numbers, got {len(found)}")
+        return found
+
+    return read
+
+
+def paired_labels(*names: str) -> Callable[[urllib3.BaseHTTPResponse], list[UInt64s]]:
+    """The lists of labels, or other numbers of 64 bits, that a JSON object has under some names, all of the same length."""
+
+    def read(response: urllib3.BaseHTTPResponse) -> list[UInt64s]:
+        document = fields(response)
+        found = [_labels(document.get(name)) for name in names]
+        if len({len(one) for one in found}) > 1:
+            raise Broken(f"expected lists {', '.join(names)} of the same length, got {[len(one) for one in found]}")
+        return found
+
+    return read
+
+
+def _labels(values: Any) -> UInt64s:
+    try:
+        return arguments.labels(values, "answer")
+    except BadArgument as error:
+        raise Broken(str(error)) from None
+
+
+def labels(response: urllib3.BaseHTTPResponse) -> UInt64s:
+    """Little-endian uint64 numbers one behind the other."""
+    data = response.read()
+    if len(data) % 8:
+        raise Broken(f"expected numbers of 8 bytes, got {len(data)} bytes")
+    return numpy.frombuffer(data, "<u8").astype(numpy.uint64)
+
+
+def sparse_volume(response: urllib3.BaseHTTPResponse) -> SparseVolume:
+    """A sparse volume with its header; nothing is one without voxels."""
+    data = response.read()
+    try:
+        return SparseVolume.from_wire(data) if data else SparseVolume.from_coordinates([])
+    except BadArgument as error:
+        raise Broken(str(error)) from None
+
+
+def status(response: urllib3.BaseHTTPResponse) -> int:
+    """The status of a success."""
+    return response.status
+
+
+def nothing(response: urllib3.BaseHTTPResponse) -> None:
+    """What the body says is of no interest."""
