@@ -10,6 +10,7 @@ import sys
 import typer
 
 from dvid.cli.backups import backup, restore
+from dvid.cli.browse import browse
 from dvid.cli.complaints import exit_code, one_line
 from dvid.cli.demo import demo
 from dvid.cli.exporting import export_volume
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command("serve", rich_help_panel="The service")(serve)
 app.command("demo", rich_help_panel="The service")(demo)
+app.command("browse", rich_help_panel="The service")(browse)
 app.command("info", rich_help_panel="Repos and versions")(info)
 app.add_typer(repos_app, rich_help_panel="Repos and versions")
 app.add_typer(repo_app, rich_help_panel="Repos and versions")

@@ -1,4 +1,28 @@
 """Windows on what a server holds. Needs Qt: ``pip install 'dvidclient[gui]'``.
 
-``dvidclient.gui.contents_browser`` is the browser of repos, versions and data instances, a program and a widget.
+``contents_browser`` is the browser of repos, versions and data instances, a program and a widget; ``dialog`` is the same
+with OK and Cancel.
 """
+
+from __future__ import annotations
+
+import os
+import sys
+
+DEBIAN_LIBRARIES = "libegl1 libgl1 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libdbus-1-3"
+
+
+def why_no_windows() -> str:
+    """Why no window can be opened here, with what helps, on one line; empty where one can."""
+    try:
+        import qtpy.QtWidgets  # noqa: F401
+    except ImportError as error:
+        said = " ".join(str(error).split())
+        if ".so" in said:
+            return f"Qt needs a library of the system: {said}; on Debian: apt-get install {DEBIAN_LIBRARIES}"
+        return f"the contents browser needs Qt: pip install 'dvidclient[gui]' ({said})"
+    # Qt itself ends the whole program where it finds none.
+    displays = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in displays):
+        return "the contents browser needs a display: neither DISPLAY nor WAYLAND_DISPLAY is set"
+    return ""

@@ -54,6 +54,8 @@ class VolumeEntry:
     scales: int
     """How many lower resolutions the server keeps, each half as fine as the one before."""
     is_labels: bool
+    gzips: bool
+    """Whether a server sends the voxels as gzip data where that is asked for."""
 
     @property
     def size_xyz(self) -> Xyz | None:
@@ -210,6 +212,7 @@ def _volume_entry(typename: str, document: Mapping[str, Any]) -> VolumeEntry | N
         _position(settings.get("BlockSize")),
         min(scales, 32) if isinstance(scales, int) and scales > 0 and typename in SCALED_TYPES else 0,
         typename in LABEL_TYPES,
+        typename in SCALED_TYPES,
     )
 
 

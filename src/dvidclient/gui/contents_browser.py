@@ -6,12 +6,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:
-    # Run as a file: the modules beside it are no modules of their own, and the package need not be installed.
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+if __name__ == "__main__":
+    if not __package__:
+        # Run as a file: the modules beside it are no modules of their own, and the package need not be installed.
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from dvidclient.gui import why_no_windows
+
+    if fault := why_no_windows():
+        sys.exit(fault)
 
 from functools import partial
 
@@ -334,16 +340,31 @@ def _titled(title: str, view: QWidget) -> QWidget:
     return box
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Opens the window on the server that is named, or asks for one; returns when it is closed."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
-        print("usage: contents_browser.py [URL]", file=sys.stderr)
-        return 2
+def run(url: str | None = None) -> int:
+    """Opens the window on a server, or without one asks for it; returns when it is closed.
+
+    Ctrl-C in the terminal that it was started from closes it, too.
+    """
     application = QApplication.instance() or QApplication(sys.argv[:1])
-    browser = ContentsBrowser(arguments[0] if arguments else None)
+    browser = ContentsBrowser(url)
     browser.show()
-    return int(application.exec())
+    # Python looks at signals only while it runs: while Qt waits for events, it does not.
+    wake = QTimer()
+    wake.timeout.connect(lambda: None)
+    wake.start(200)
+    before = signal.signal(signal.SIGINT, lambda *_: browser.close())
+    try:
+        return int(application.exec())
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def main() -> int:
+    """The command: with the address of a server, or without."""
+    if len(sys.argv) > 2 or any(argument.startswith("-") for argument in sys.argv[1:]):
+        print(f"usage: {Path(sys.argv[0]).name} [URL]", file=sys.stderr)
+        return 2
+    return run(sys.argv[1] if len(sys.argv) > 1 else None)
 
 
 if __name__ == "__main__":

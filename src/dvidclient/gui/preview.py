@@ -158,15 +158,15 @@ def read_slice(connection: Connection, uuid: str, name: str, volume: VolumeEntry
         RequestFailed: the server did not answer them.
     """
     query: dict[str, Any] = {}
-    if volume.scales:
+    if plan.scale:
         query["scale"] = plan.scale
-    if volume.is_labels:
-        query["compression"] = "gzip"  # labels of a slice shrink to a hundredth, and all know gzip
+    if volume.gzips:
+        query["compression"] = "gzip"  # labels of a slice shrink to a fraction
     path = f"/api/node/{quoted(uuid, 'uuid')}/{quoted(name, 'name')}/raw/0_1_2/{plan.size_text}/{plan.offset_text}"
     answer = connection.get_bytes(path, f"reading a slice of {name!r}", query=query)
     x, y, z = plan.size_xyz
     expected = x * y * z * volume.voxel_bytes
-    if volume.is_labels and answer[:2] == b"\x1f\x8b" and len(answer) != expected:
+    if volume.gzips and answer[:2] == b"\x1f\x8b" and len(answer) != expected:
         try:
             answer = zlib.decompressobj(wbits=31).decompress(answer, expected + 1)
         except zlib.error as error:
