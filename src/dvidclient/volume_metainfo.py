@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from dvidclient import schema
 from dvidclient.arrays import axis_keys, native_axistags
 from dvidclient.errors import MetadataError
 
 SPATIAL = "xyz"
 MOST_CHANNELS = 65535
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 _COORDINATES = range(-(2**31), 2**31)
 
 
@@ -109,40 +111,32 @@ class MetaInfo:
             MetadataError: names the field that is wrong.
         """
         parsed = _parsed(document)
-        values = _field(parsed, "Properties.Values", list, "a list")
-        if not 1 <= len(values) <= MOST_CHANNELS:
-            raise MetadataError("Properties.Values", f"1 to {MOST_CHANNELS} entries", len(values))
-        dtypes = []
-        for at in range(len(values)):
-            place = f"Properties.Values[{at}].DataType"
-            dtypes.append(_voxel_dtype(_field(parsed, place, str, "the name of a type"), place))
-            if dtypes[at] != dtypes[0]:
-                raise MetadataError(place, f"the type of the first channel, {dtypes[0]}", str(dtypes[at]))
+        schema.check(parsed, cls.schema(), "", whole="metadata")
+        values = parsed["Properties"]["Values"]
+        dtypes = [np.dtype(value["DataType"]) for value in values]
+        for at, dtype in enumerate(dtypes):
+            if dtype != dtypes[0]:
+                place = f"Properties.Values[{at}].DataType"
+                raise MetadataError(place, f"the type of the first channel, {dtypes[0]}", str(dtype))
         if axes[0] != "c" and len(values) > 1:
             raise MetadataError("Properties.Values", f"one entry, as the axes {axes!r} have no channel", len(values))
-        place_of = _places_of_axes(parsed)
-        sizes, offsets, steps, units = [], [], [], []
-        for axis in axes.replace("c", ""):
-            place = f"Axes[{place_of[axis]}]"
-            size = _field(parsed, f"{place}.Size", int, "an integer")
-            if size < 0:
-                raise MetadataError(f"{place}.Size", "an integer of at least 0", size)
-            step = _field(parsed, f"{place}.Resolution", (int, float), "a number")
-            if not (math.isfinite(step) and step > 0):
-                raise MetadataError(f"{place}.Resolution", "a positive number", step)
-            sizes.append(size)
-            offsets.append(_field(parsed, f"{place}.Offset", int, "an integer"))
-            steps.append(float(step))
-            units.append(_field(parsed, f"{place}.Units", str, "a string"))
+        described = {axis["Label"].lower(): axis for axis in parsed["Axes"]}
+        wanted = [described[axis] for axis in axes.replace("c", "")]
+        sizes, offsets = ([int(axis[field]) for axis in wanted] for field in ("Size", "Offset"))
         channel = axes[0] == "c"
         return cls(
             (len(values), *sizes) if channel else tuple(sizes),
             dtypes[0],
             axes,
             offset=(0, *offsets) if channel else tuple(offsets),
-            voxel_size=tuple(steps),
-            units=tuple(units),
+            voxel_size=tuple(float(axis["Resolution"]) for axis in wanted),
+            units=tuple(axis["Units"] for axis in wanted),
         )
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """The JSON schema of the metadata, ``dvidclient/schemas/volume_metadata.schema.json``; what ``from_metadata`` checks with."""
+        return schema.schema_named("volume_metadata")
 
     def to_metadata(self) -> dict[str, Any]:
         """The JSON metadata of a DVID server for this volume, as ``json.dumps`` takes it."""
@@ -195,12 +189,12 @@ def _whole_numbers(values: Sequence[Any], field: str, count: int, allowed: range
 
 
 def _voxel_dtype(value: Any, field: str) -> np.dtype[Any]:
-    expected = "an integer or floating-point type"
+    expected = f"one of the types {', '.join(DTYPES)}"
     try:
         dtype: np.dtype[Any] = np.dtype(value).newbyteorder("=")
     except TypeError as error:
         raise MetadataError(field, expected, value) from error
-    if dtype.kind not in "uif":
+    if dtype.name not in DTYPES:
         raise MetadataError(field, expected, value)
     return dtype
 
@@ -219,28 +213,3 @@ def _parsed(document: bytes | str | Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(parsed, Mapping):
         raise MetadataError("metadata", "a JSON object", parsed)
     return parsed
-
-
-def _field(document: Mapping[str, Any], place: str, kind: type | tuple[type, ...], expected: str) -> Any:
-    """The value at a place such as ``Axes[1].Size``."""
-    value: Any = document
-    for step in place.replace("[", ".[").split("."):
-        if step.startswith("["):
-            value = value[int(step[1:-1])]
-        elif isinstance(value, Mapping) and step in value:
-            value = value[step]
-        else:
-            raise MetadataError(place, expected, "nothing")
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise MetadataError(place, expected, value)
-    return value
-
-
-def _places_of_axes(document: Mapping[str, Any]) -> dict[str, int]:
-    labels = [
-        _field(document, f"Axes[{at}].Label", str, "a string").lower()
-        for at in range(len(_field(document, "Axes", list, "a list of axes")))
-    ]
-    if sorted(labels) != list(SPATIAL):
-        raise MetadataError("Axes", "the axes X, Y and Z", labels)
-    return {label: at for at, label in enumerate(labels)}

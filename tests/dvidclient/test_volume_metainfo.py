@@ -109,7 +109,7 @@ def test_an_impossible_volume_is_refused_by_the_name_of_its_field(arguments, fie
         (("Axes",), [], "Axes"),
         (("Axes", 1, "Label"), "X", "Axes"),
         (("Axes", 1, "Label"), 3, "Axes[1].Label"),
-        (("Axes", 1), "Y", "Axes[1].Label"),
+        (("Axes", 1), "Y", "Axes[1]"),
         (("Axes", 2, "Size"), "7", "Axes[2].Size"),
         (("Axes", 2, "Size"), -1, "Axes[2].Size"),
         (("Axes", 2, "Offset"), 1.5, "Axes[2].Offset"),
