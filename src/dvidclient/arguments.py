@@ -151,6 +151,14 @@ def closed(box: Any, field: str = "bounds_zyx") -> BoxZYX:
     return (z, y, x)
 
 
+def blocks_of(box: BoxZYX, block_shape_zyx: tuple[int, ...]) -> BoxZYX:
+    """The blocks that reach into a box of voxels: slices of block coordinates."""
+    z, y, x = (
+        slice(part.start // edge, -(-part.stop // edge)) for part, edge in zip(box, block_shape_zyx, strict=True)
+    )
+    return (z, y, x)
+
+
 def _integer(value: Any, field: str) -> int:
     try:
         return operator.index(value)

@@ -18,7 +18,7 @@ MOST_LISTED = 10_000_000
 """How many labels a server lists at most in one answer."""
 
 
-class LabelMap(UndoableLabels, Labels):
+class LabelMap(Labels, UndoableLabels):
     """A volume of supervoxels, of which bodies are made that can be merged, cleaved and split: a labelmap."""
 
     # ---- bodies ---------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ class LabelMap(UndoableLabels, Labels):
         found = ask(self, "mappings", f"reading the mappings of {self}", answers.labels, query={"format": "binary"})
         return found[: len(found) // 2 * 2].reshape(-1, 2)
 
-    def size(self, body: int, *, supervoxels: bool = False) -> int:
+    def body_size(self, body: int, *, supervoxels: bool | None = None) -> int:
         """How many voxels a body has, or a supervoxel.
 
         Raises:
@@ -60,19 +60,19 @@ class LabelMap(UndoableLabels, Labels):
         """
         body = arguments.label(body, "body")
         what = f"asking for the size of body {body} of {self}"
-        return ask(self, f"size/{body}", what, answers.number("voxels"), query={"supervoxels": supervoxels})
+        return ask(self, f"size/{body}", what, answers.number("voxels"), query=self._read_as(0, supervoxels))
 
-    def sizes(self, bodies: Any, *, supervoxels: bool = False) -> UInt64s:
+    def sizes(self, bodies: Any, *, supervoxels: bool | None = None) -> UInt64s:
         """How many voxels bodies have, or supervoxels: uint64 (n), in their order; 0 where there is none."""
         wanted = arguments.labels(bodies, "bodies")
         what = f"asking for the sizes of {len(wanted)} bodies of {self}"
-        return numbers_for(self, "sizes", what, wanted, {"supervoxels": supervoxels})
+        return numbers_for(self, "sizes", what, wanted, self._read_as(0, supervoxels))
 
-    def sparsevol_size(self, body: int, *, supervoxels: bool = False) -> dict[str, Any]:
+    def sparsevol_size(self, body: int, *, supervoxels: bool | None = None) -> dict[str, Any]:
         """How many voxels a body has (``voxels``), in how many blocks (``numblocks``), and the box around them as the server tells it (``minvoxel``, ``maxvoxel``: x, y, z)."""
         body = arguments.label(body, "body")
         what = f"asking for the size of body {body} of {self}"
-        return ask(self, f"sparsevol-size/{body}", what, answers.fields, query={"supervoxels": supervoxels})
+        return ask(self, f"sparsevol-size/{body}", what, answers.fields, query=self._read_as(0, supervoxels))
 
     def listlabels(self, start: int = 0, number: int | None = None) -> UInt64s:
         """The bodies in order of their labels: uint64 (n).

@@ -15,26 +15,32 @@ from dvidclient.sparse import SparseVolume
 class Labels(Volume):
     """A volume of labels: a labelblk. What knows where they are is a labelvol that is synced with it."""
 
-    def label_at(self, point_zyx: Any, *, scale: int = 0, supervoxels: bool = False) -> int:
+    def label_at(self, point_zyx: Any, *, scale: int | None = None, supervoxels: bool | None = None) -> int:
         """The label of a voxel; arguments as of ``labels_at``."""
         point = arguments.point_zyx(point_zyx)
         return int(self.labels_at([point], scale=scale, supervoxels=supervoxels)[0])
 
-    def labels_at(self, points_zyx: Any, *, scale: int = 0, supervoxels: bool = False) -> UInt64s:
+    def labels_at(self, points_zyx: Any, *, scale: int | None = None, supervoxels: bool | None = None) -> UInt64s:
         """The labels of voxels.
 
         Args:
             points_zyx: integers of the shape (n, 3): z, y, x of each.
-            scale: of the points; 0 is full resolution. Not for labelblks.
-            supervoxels: their supervoxels, not their bodies. For labelmaps only.
+            scale: of the points; 0 is full resolution. If not given, that of the volume.
+            supervoxels: their supervoxels, not their bodies; for labelmaps only. If not given, as the volume is read.
 
         Returns:
             uint64 (n), 0 where there is nothing.
         """
         points = arguments.points_zyx(points_zyx)
         what = f"reading the labels of {len(points)} voxels of {self}"
-        query = {"scale": scale, "supervoxels": supervoxels}
-        return numbers_for(self, "labels", what, arguments.points_xyz(points), query)
+        return numbers_for(self, "labels", what, arguments.points_xyz(points), self._read_as(scale, supervoxels))
+
+    def _read_as(self, scale: int | None, supervoxels: bool | None) -> dict[str, Any]:
+        """Options of a request: where they are not given, those of the volume."""
+        return {
+            "scale": self.scale if scale is None else scale,
+            "supervoxels": self._options.get("supervoxels") if supervoxels is None else supervoxels,
+        }
 
 
 class UndoableLabels(SparseLabels):
@@ -58,7 +64,7 @@ class UndoableLabels(SparseLabels):
         return change(self, "undo", what, answers.fields, document=document)
 
 
-class LabelArray(UndoableLabels, Labels):
+class LabelArray(Labels, UndoableLabels):
     """A volume of labels that can be merged and split: a labelarray."""
 
     def sparsevol_size(self, label: int) -> dict[str, Any]:

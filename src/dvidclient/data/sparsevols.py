@@ -27,15 +27,15 @@ class SparseLabels(Instance):
     # ---- where a label is -----------------------------------------------------------------------
 
     def sparsevol(
-        self, label: int, *, scale: int = 0, bounds_zyx: BoxZYX | None = None, supervoxels: bool = False
+        self, label: int, *, scale: int | None = None, bounds_zyx: BoxZYX | None = None, supervoxels: bool | None = None
     ) -> SparseVolume:
         """The voxels of a label.
 
         Args:
             label: whose.
-            scale: 0 is full resolution, each further one has half of it.
+            scale: 0 is full resolution, each further one has half of it. If not given, that of the volume.
             bounds_zyx: slices along z, y and x, which may be open: only what lies within. In voxels of the scale.
-            supervoxels: the label is that of a supervoxel.
+            supervoxels: the label is that of a supervoxel. If not given, as the volume is read.
 
         Returns:
             The voxels, in coordinates of the scale; with bounds, none where the label has none within them.
@@ -45,18 +45,23 @@ class SparseLabels(Instance):
         """
         label = arguments.label(label)
         what = f"reading the sparse volume of label {label} of {self}"
-        query = {"scale": scale, "supervoxels": supervoxels}
+        query = self._read_as(scale, supervoxels)
         return self._within(f"sparsevol/{label}", what, bounds_zyx, query)
 
     def sparsevol_at(
-        self, point_zyx: Any, *, scale: int = 0, bounds_zyx: BoxZYX | None = None, supervoxels: bool = False
+        self,
+        point_zyx: Any,
+        *,
+        scale: int | None = None,
+        bounds_zyx: BoxZYX | None = None,
+        supervoxels: bool | None = None,
     ) -> SparseVolume:
         """The voxels of the label that a voxel has; arguments and errors as of ``sparsevol``."""
         what = f"reading the sparse volume of the label at z, y, x {point_zyx} of {self}"
-        query = {"scale": scale, "supervoxels": supervoxels}
+        query = self._read_as(scale, supervoxels)
         return self._within(f"sparsevol-by-point/{arguments.path_xyz(point_zyx)}", what, bounds_zyx, query)
 
-    def coarse(self, label: int, *, bounds_zyx: BoxZYX | None = None, supervoxels: bool = False) -> SparseVolume:
+    def coarse(self, label: int, *, bounds_zyx: BoxZYX | None = None, supervoxels: bool | None = None) -> SparseVolume:
         """The blocks that a label has voxels in: the coordinates are those of blocks, of full resolution.
 
         Args:
@@ -66,10 +71,14 @@ class SparseLabels(Instance):
         """
         label = arguments.label(label)
         what = f"reading the blocks of label {label} of {self}"
-        return self._sparse(f"sparsevol-coarse/{label}", what, bounds_zyx, {"supervoxels": supervoxels})
+        found = self._sparse(f"sparsevol-coarse/{label}", what, bounds_zyx, self._read_as(0, supervoxels))
+        if bounds_zyx is None:
+            return found
+        # Some servers heed the bounds of z only.
+        return found.within(arguments.blocks_of(arguments.closed(bounds_zyx), self.settings["BlockSize"][::-1]))
 
     def mask(
-        self, label: int, *, scale: int = 0, bounds_zyx: BoxZYX | None = None, supervoxels: bool = False
+        self, label: int, *, scale: int | None = None, bounds_zyx: BoxZYX | None = None, supervoxels: bool | None = None
     ) -> tuple[BoxZYX, numpy.typing.NDArray[numpy.bool_]]:
         """The voxels of a label as an array; arguments and errors as of ``sparsevol``.
 
@@ -83,7 +92,7 @@ class SparseLabels(Instance):
         found = self.sparsevol(label, scale=scale, bounds_zyx=bounds_zyx, supervoxels=supervoxels)
         return found.extents_zyx, found.to_mask()
 
-    def exists(self, label: int, *, bounds_zyx: BoxZYX | None = None, supervoxels: bool = False) -> bool:
+    def exists(self, label: int, *, bounds_zyx: BoxZYX | None = None, supervoxels: bool | None = None) -> bool:
         """Whether a label has voxels; with bounds, whether it has some in the blocks that reach into them."""
         label = arguments.label(label)
         try:
@@ -91,7 +100,7 @@ class SparseLabels(Instance):
                 # HEAD is not asked with bounds: some servers answer it by the blocks that lie outside of them.
                 return bool(self.coarse(label, bounds_zyx=bounds_zyx, supervoxels=supervoxels))
             what = f"asking whether label {label} of {self} exists"
-            query = {"supervoxels": supervoxels}
+            query = self._read_as(0, supervoxels)
             return ask(self, f"sparsevol/{label}", what, answers.status, method="HEAD", query=query) == 200
         except ServerRefused as refused:
             if refused.status != 404:
@@ -160,6 +169,10 @@ class SparseLabels(Instance):
         """
         path = f"mutations-range/{quoted(begin, 'begin')}/{quoted(end, 'end')}"
         return ask(self, path, f"reading the mutations of {self}", answers.entries)
+
+    def _read_as(self, scale: int | None, supervoxels: bool | None) -> dict[str, Any]:
+        """Options of a request."""
+        return {"scale": scale, "supervoxels": supervoxels}
 
     # ---- requests -------------------------------------------------------------------------------
 

@@ -47,6 +47,20 @@ def test_labels_are_read_at_points(labels, labels_zyx):
     assert labels.labels_at([]).tolist() == []
 
 
+def test_a_volume_read_in_another_way_answers_in_that_way(labels, labels_zyx, reads):
+    reads(lambda: labels.at_scale(1).label_at((6, 3, 20)), 22)
+    reads(lambda: labels.at_scale(1).sparsevol(22).extents_zyx, numpy.s_[6:10, 3:15, 20:45])
+    assert labels.at_scale(1).sparsevol(22, scale=0) == voxels_of(labels_zyx, 22)
+    labels.merge(11, 22)
+    reads(lambda: labels.label_at((13, 7, 41)), 11)
+    supervoxels = labels.with_options(supervoxels=True)
+    assert supervoxels.label_at((13, 7, 41)) == 22
+    assert supervoxels.sizes([22]).tolist() == [(labels_zyx == 22).sum()]
+    assert supervoxels.sparsevol(22) == voxels_of(labels_zyx, 22)
+    box, mask = supervoxels.mask(22)
+    numpy.testing.assert_array_equal(supervoxels[box] == 22, mask)
+
+
 def test_a_sparse_volume_is_where_the_label_is(labels, labels_zyx, reads):
     reads(lambda: labels.sparsevol(11), voxels_of(labels_zyx, 11))
     numpy.testing.assert_array_equal(labels.sparsevol(22).coordinates_zyx, numpy.argwhere(labels_zyx == 22))
@@ -120,8 +134,8 @@ def test_a_merge_makes_one_body(labels, labels_zyx, reads):
 def test_sizes_are_of_bodies_or_of_supervoxels(labels, labels_zyx, reads):
     of_11, of_22, of_33 = (int((labels_zyx == label).sum()) for label in (11, 22, 33))
     labels.merge(11, 22)
-    reads(lambda: labels.size(11), of_11 + of_22)
-    assert labels.size(11, supervoxels=True) == of_11
+    reads(lambda: labels.body_size(11), of_11 + of_22)
+    assert labels.body_size(11, supervoxels=True) == of_11
     assert labels.sizes([33, 11, NEVER]).tolist() == [of_33, of_11 + of_22, 0]
     assert labels.sizes([33, 11, 22], supervoxels=True).tolist() == [of_33, of_11, of_22]
     supervoxels, sizes = labels.supervoxel_sizes(11)
@@ -184,7 +198,7 @@ def test_a_body_is_split_by_voxels_where_the_server_is_set_up_for_it(labels, lab
             raise
         pytest.skip(refused.answer)
     reads(lambda: labels.sparsevol(body), part)
-    reads(lambda: labels.size(11), int((labels_zyx == 11).sum()) - part.voxels)
+    reads(lambda: labels.body_size(11), int((labels_zyx == 11).sum()) - part.voxels)
 
 
 def test_new_labels_are_used_for_nothing_else(labels):
@@ -233,7 +247,7 @@ def test_what_the_server_refuses_names_what_was_asked(labels):
         labels.sparsevol(NEVER)
     assert refused.value.status == 404
     with pytest.raises(ServerRefused, match="asking for the size of body") as refused:
-        labels.size(NEVER)
+        labels.body_size(NEVER)
     assert refused.value.status == 404
 
 
