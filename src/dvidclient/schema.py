@@ -105,7 +105,7 @@ def _is_of(value: Any, schema: Mapping[str, Any]) -> bool:
 def _is_within(value: Any, schema: Mapping[str, Any]) -> bool:
     """Whether a number or the length of a list lies within the bounds of a schema."""
     if isinstance(value, list):
-        return schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", math.inf)
+        return bool(schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", math.inf))
     if not _is_number(value):
         return True
     above = schema.get("exclusiveMinimum", -math.inf)

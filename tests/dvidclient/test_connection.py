@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from dvidclient.connection import Connection, base_url, quoted
@@ -136,3 +138,28 @@ def test_a_token_goes_where_the_server_says_that_it_wants_it_and_never_into_mess
     with pytest.raises(ServerRefused) as refused:
         connection.get_json("/api/server/info", "asking")
     assert "secret-of-mine" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("localhost:8000", True),
+        ("http://127.0.0.1:80/dvid", True),
+        ("http://127.9.8.7:1", True),
+        ("http://[::1]:8000", True),
+        ("emdata.example.org", False),
+        ("127.0.0.1.example.org", False),
+    ],
+)
+def test_a_server_of_this_machine_is_known_by_its_address(url, local):
+    assert Connection(url).is_local is local
+
+
+def test_a_connection_sent_to_another_process_is_one_for_all_that_is_sent_there():
+    connection = Connection("localhost:8000", token="secret", user="ann", app="test", timeout=7, retries=1)
+    first, second = (pickle.loads(pickle.dumps(connection)) for _ in range(2))
+    assert first is second
+    assert first is not connection
+    assert (first.base_url, first.timeout, first.retries) == ("http://localhost:8000", 7, 1)
+    assert first._headers == connection._headers
+    assert pickle.loads(pickle.dumps(Connection("localhost:8000", token="other"))) is not first

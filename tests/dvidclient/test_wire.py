@@ -66,3 +66,49 @@ def test_an_answer_of_the_wrong_length_is_refused_where_no_length_was_declared(s
     streamed = urllib3.HTTPResponse(io.BytesIO(bytes(size)), {}, 200, preload_content=False, decode_content=False)
     with pytest.raises(urllib3.exceptions.ProtocolError, match=match):
         wire.receive_voxels(streamed, np.zeros((2, 3, 4, 1), np.uint8), 0, 1)
+
+
+@pytest.fixture
+def lz4():
+    """The package, where it is installed."""
+    return pytest.importorskip("lz4.block")
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)),
+    channels=st.integers(1, 3),
+    dtype=st.sampled_from(["u1", ">u2", "u8"]),
+    data=st.data(),
+)
+def test_packed_voxels_are_unpacked_into_any_memory(sizes, channels, dtype, data):
+    pytest.importorskip("lz4.block")
+    first = data.draw(st.integers(0, channels - 1))
+    sent = np.arange(np.prod(sizes) * channels).astype(np.dtype(dtype).newbyteorder("<")).reshape(*sizes, channels)
+    target = np.zeros((*sizes, channels - first), dtype, order="F")
+    wire.receive_lz4(answer(wire.compressed(wire.wire_bytes(sent))), target, first, channels)
+    np.testing.assert_array_equal(target, sent[..., first:])
+
+
+@pytest.mark.parametrize("size", [0, 23, 25, 10**6])
+def test_packed_voxels_of_the_wrong_number_are_refused(lz4, size):
+    packed = lz4.compress(bytes(size), store_size=False)
+    with pytest.raises(urllib3.exceptions.ProtocolError, match="expected lz4 of 24 bytes"):
+        wire.receive_lz4(answer(packed), np.zeros((2, 3, 4, 1), np.uint8), 0, 1)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_bytes_that_are_not_packed_voxels_are_refused_or_right(noise):
+    pytest.importorskip("lz4.block")
+    target = np.zeros((2, 3, 4, 1), np.uint8)
+    try:
+        unpacked = wire.lz4_block().decompress(noise, uncompressed_size=24)
+    except wire.lz4_block().LZ4BlockError:
+        unpacked = b""
+    if len(unpacked) == 24:
+        wire.receive_lz4(answer(noise), target, 0, 1)
+        assert target.tobytes() == unpacked
+    else:
+        with pytest.raises(urllib3.exceptions.ProtocolError, match="expected lz4 of 24 bytes"):
+            wire.receive_lz4(answer(noise), target, 0, 1)
