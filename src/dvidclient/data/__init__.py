@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dvidclient.data.instance import Instance
+from dvidclient.data.keyvalue import KeyValues
 from dvidclient.data.labelmap import LabelMap
 from dvidclient.data.labels import LabelArray, Labels, LabelVol
 from dvidclient.data.volume import Volume
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _CLASSES: dict[str, type[Instance]] = {
     **dict.fromkeys(["uint8blk", "uint16blk", "uint32blk", "uint64blk", "float32blk", "rgba8blk"], Volume),
+    "keyvalue": KeyValues,
     "labelarray": LabelArray,
     "labelblk": Labels,
     "labelmap": LabelMap,
