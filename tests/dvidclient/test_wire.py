@@ -1,4 +1,7 @@
+import functools
+import http.server
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -7,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvidclient import wire
+from dvidclient.connection import Connection
+from dvidclient.errors import NoAnswer
 
 
 def answer(data):
@@ -112,3 +117,85 @@ def test_bytes_that_are_not_packed_voxels_are_refused_or_right(noise):
     else:
         with pytest.raises(urllib3.exceptions.ProtocolError, match="expected lz4 of 24 bytes"):
             wire.receive_lz4(answer(noise), target, 0, 1)
+
+
+class Sender(http.server.ThreadingHTTPServer):
+    """Sends bytes: ``/length``, ``/chunked``, ``/short`` or ``/short-chunked``."""
+
+    daemon_threads = True
+
+    def __init__(self, data):
+        super().__init__(("127.0.0.1", 0), _SenderHandler)
+        self.data = data
+        self.connections = 0
+
+    def process_request(self, request, client_address):
+        self.connections += 1
+        super().process_request(request, client_address)
+
+
+class _SenderHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        data = self.server.data
+        chunked, short = "chunked" in self.path, "short" in self.path
+        sent = data[: len(data) // 2] if short else data
+        self.close_connection = short
+        self.send_response(200)
+        self.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(data)))))
+        self.end_headers()
+        if not chunked:
+            self.wfile.write(sent)
+            return
+        for at in range(0, len(sent), 10_000):
+            piece = sent[at : at + 10_000]
+            self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        if not short:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def sender():
+    sender = Sender(np.random.default_rng(0).integers(0, 256, 300_000, np.uint8).tobytes())
+    thread = threading.Thread(target=sender.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield sender
+    sender.shutdown()
+    thread.join()
+    sender.server_close()
+
+
+@pytest.mark.parametrize("path", ["/length", "/chunked"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_voxels_are_received_from_a_socket_with_a_length_and_in_chunks(sender, path, order):
+    connection = Connection(f"127.0.0.1:{sender.server_address[1]}", retries=0)
+    target = np.zeros((100, 60, 50, 1), np.uint8, order=order)
+    for _ in range(3):
+        target[...] = 0
+        receive = functools.partial(wire.receive_voxels, target_zyxc=target, first_channel=0, channels=1)
+        connection.request("GET", path, what="reading", receive=receive)
+        assert target.tobytes() == sender.data
+    assert sender.connections == 1
+
+
+@pytest.mark.parametrize("path", ["/short", "/short-chunked"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_voxels_that_end_early_are_an_error(sender, path, order):
+    connection = Connection(f"127.0.0.1:{sender.server_address[1]}", retries=0)
+    target = np.zeros((100, 60, 50, 1), np.uint8, order=order)
+    receive = functools.partial(wire.receive_voxels, target_zyxc=target, first_channel=0, channels=1)
+    with pytest.raises(NoAnswer, match=r"ended \d+ bytes early|connection broke|Connection broken"):
+        connection.request("GET", path, what="reading", receive=receive)
+
+
+@pytest.mark.parametrize("path", ["/length", "/chunked"])
+def test_voxels_that_do_not_end_are_an_error(sender, path):
+    connection = Connection(f"127.0.0.1:{sender.server_address[1]}", retries=0)
+    target = np.zeros((50, 60, 50, 1), np.uint8)
+    receive = functools.partial(wire.receive_voxels, target_zyxc=target, first_channel=0, channels=1)
+    with pytest.raises(NoAnswer, match=r"expected 150000 bytes of voxels, the server sends (300000|more)"):
+        connection.request("GET", path, what="reading", receive=receive)
