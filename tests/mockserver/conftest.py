@@ -96,11 +96,12 @@ def serve():
 
 
 @pytest.fixture
-def client(serve, file):
-    """Asks a server of ``file``."""
-    found = Client(serve(file).url)
-    yield found
-    found.pool.clear()
+def client(file):
+    """Asks a server of ``file`` in this process, which starts sooner than one of its own."""
+    with H5MockServer(file, same_process=True) as server:
+        found = Client(server.url)
+        yield found
+        found.pool.clear()
 
 
 def worker_of(server):

@@ -198,6 +198,8 @@ def test_a_journal_that_was_cut_off_is_dropped(pending, size):
     assert not is_pending(journal)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_file_that_was_left_behind_changes_nothing(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"a" * 100)
