@@ -1,0 +1,95 @@
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import dvidclient
+from dvidclient import aio
+from dvidclient.errors import BadArgument, NoAnswer
+from dvidclient.volume_metainfo import MetaInfo
+
+
+@pytest.fixture
+def em(server_url, node, name):
+    return dvidclient.connect(server_url).node(node).create_volume(name, MetaInfo((64, 64, 64), "u1", "zyx"))
+
+
+def test_volumes_are_read_and_written_by_many_tasks_at_once(server_url, node, em):
+    async def work():
+        async with aio.connect(server_url, threads=4) as server:
+            volume = await (await server.node(node)).instance(em.name)
+            await asyncio.gather(*(volume.write(np.s_[z : z + 8], z) for z in range(0, 64, 8)))
+            planes = await asyncio.gather(*(volume.read(np.s_[z, :4]) for z in range(64)))
+            assert await volume.get("shape") == (64, 64, 64)
+            return planes
+
+    for z, plane in enumerate(asyncio.run(work())):
+        assert plane.shape == (4, 64)
+        assert (plane == z // 8 * 8).all()
+
+
+def test_all_methods_of_an_instance_are_awaited_and_properties_are_asked_for(server_url, node, em):
+    async def work():
+        async with aio.connect(server_url) as server:
+            volume = await (await server.node(node)).instance(em.name)
+            await volume.set_voxel_size((3, 2, 1))
+            assert await volume.get("voxel_size") == (3.0, 2.0, 1.0)
+            await volume.run(volume.blocking.write_tags, kind="raw")
+            with pytest.raises(AttributeError, match=r"has no method 'shape'; for properties: await get\('shape'\)"):
+                await volume.shape()
+            with pytest.raises(AttributeError, match="has no method 'nonsense'"):
+                await volume.nonsense()
+
+    asyncio.run(work())
+    assert em.tags["kind"] == "raw"
+
+
+def test_errors_come_to_who_awaits(server_url, node, em):
+    async def work():
+        async with aio.connect(server_url) as server:
+            opened = await server.node(node)
+            with pytest.raises(BadArgument, match="has no data instance"):
+                await opened.instance("nothing")
+            with pytest.raises(BadArgument, match="z: expected a step of at least 1"):
+                await (await opened.instance(em.name)).read(np.s_[::-1])
+        with pytest.raises(NoAnswer):
+            async with aio.connect("127.0.0.1:9", retries=0):
+                pass
+
+    asyncio.run(work())
+
+
+def test_the_loop_goes_on_while_a_server_is_slow(proxy, node, em):
+    held = threading.Event()
+    proxy.faults = lambda method, path: held.wait(20) and None if "/raw/" in path else None
+
+    async def work():
+        async with aio.connect(proxy.url) as server:
+            volume = await (await server.node(node)).instance(em.name)
+            reading = asyncio.create_task(volume.read())
+            await asyncio.sleep(0.05)
+            assert not reading.done()
+            held.set()
+            assert (await reading).shape == (64, 64, 64)
+
+    asyncio.run(work())
+
+
+def test_who_is_cancelled_waits_no_longer_and_the_write_takes_effect(proxy, node, em):
+    held = threading.Event()
+    proxy.faults = lambda method, path: held.wait(20) and None if method == "POST" else None
+
+    async def work():
+        async with aio.connect(proxy.url) as server:
+            volume = await (await server.node(node)).instance(em.name)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(volume.write(np.s_[0:64, 0:64, 0:64], 7), 0.1)
+            held.set()
+
+    asyncio.run(work())
+    end = time.monotonic() + 20
+    while not (em[...] == 7).all():
+        assert time.monotonic() < end
+        time.sleep(0.05)
