@@ -20,6 +20,7 @@ from dvid.cli.nodes import node_app
 from dvid.cli.repos import repo_app, repos_app
 from dvid.cli.sample import sample
 from dvid.cli.serve import serve
+from dvid.cli.serve_h5 import serve_h5
 from dvid.cli.transfers import fetch, push_volume
 from dvid.cli.verify import verify
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("serve", rich_help_panel="The service")(serve)
 app.command("demo", rich_help_panel="The service")(demo)
+app.command("serve-h5", rich_help_panel="The service")(serve_h5)
 app.command("browse", rich_help_panel="The service")(browse)
 app.command("info", rich_help_panel="Repos and versions")(info)
 app.add_typer(repos_app, rich_help_panel="Repos and versions")
