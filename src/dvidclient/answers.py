@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy
+import numpy.typing
 import urllib3
 
 from dvidclient import arguments
@@ -101,6 +102,18 @@ def listed_labels(count: int | None = None) -> Callable[[urllib3.BaseHTTPRespons
         if count is not None and len(found) != count:
             raise Broken(f"expected {count} numbers, got {len(found)}")
         return found
+
+    return read
+
+
+def truths(count: int) -> Callable[[urllib3.BaseHTTPResponse], numpy.typing.NDArray[numpy.bool_]]:
+    """A JSON list of so many true and false."""
+
+    def read(response: urllib3.BaseHTTPResponse) -> numpy.typing.NDArray[numpy.bool_]:
+        found = entries(response)
+        if len(found) != count or not all(isinstance(one, bool) for one in found):
+            raise Broken(f"expected {count} times true or false, got {str(found)[:100]}")
+        return numpy.array(found, bool)
 
     return read
 

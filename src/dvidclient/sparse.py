@@ -19,7 +19,7 @@ _RUN_XYZ = numpy.dtype("<i4")
 _RUN_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, init=False)
 class SparseVolume:
     """A set of voxels. Two of the same voxels are equal, however they were made.
 
@@ -33,8 +33,8 @@ class SparseVolume:
 
     runs_zyxl: Int32s
 
-    def __post_init__(self) -> None:
-        given = numpy.asarray(self.runs_zyxl)
+    def __init__(self, runs_zyxl: Any) -> None:
+        given = numpy.asarray(runs_zyxl)
         if given.size == 0:
             given = numpy.empty((0, 4), numpy.int32)
         if given.ndim != 2 or given.shape[1] != 4 or given.dtype.kind not in "iu":
@@ -157,6 +157,21 @@ class SparseVolume:
     def within(self, box: BoxZYX) -> SparseVolume:
         """What of it lies in a box."""
         return SparseVolume(runs.clipped(self.runs_zyxl, box_zyx(box, "box")))
+
+    def in_blocks(self, block_shape_zyx: tuple[int, int, int]) -> SparseVolume:
+        """The blocks that hold some of it: a sparse volume in coordinates of blocks.
+
+        Args:
+            block_shape_zyx: voxels of a block along z, y and x; blocks begin at voxel 0, 0, 0.
+        """
+        edges = numpy.asarray(block_shape_zyx)
+        if edges.shape != (3,) or edges.dtype.kind not in "iu" or edges.min() < 1:
+            raise BadArgument(f"block_shape_zyx: expected three integers from 1, got {block_shape_zyx!r}")
+        of_blocks = self.runs_zyxl.astype(numpy.int64)
+        last = (of_blocks[:, 2] + of_blocks[:, 3] - 1) // edges[2]
+        of_blocks[:, :3] //= edges
+        of_blocks[:, 3] = last - of_blocks[:, 2] + 1
+        return SparseVolume(of_blocks)
 
     def __or__(self, other: SparseVolume) -> SparseVolume:
         return SparseVolume(numpy.concatenate([self.runs_zyxl, other.runs_zyxl]))

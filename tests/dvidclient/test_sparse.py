@@ -1,5 +1,6 @@
 """Promise: a sparse volume is the same set of voxels as runs, as coordinates, as a mask and on the wire."""
 
+import itertools
 import struct
 
 import numpy
@@ -37,7 +38,7 @@ def test_there_is_one_way_to_write_a_set_of_voxels_as_runs(given_runs):
     volume = SparseVolume(given_runs)
     kept = volume.runs_zyxl.tolist()
     assert kept == sorted(kept)
-    for (z, y, x, length), behind in zip(kept[:-1], kept[1:], strict=True):
+    for (z, y, x, length), behind in itertools.pairwise(kept):
         assert (z, y, x + length) < tuple(behind[:3])
     assert volume == SparseVolume(given_runs[::-1])
     assert hash(volume) == hash(SparseVolume(given_runs[::-1]))
@@ -96,6 +97,19 @@ def test_the_wire_brings_back_the_same_volume(given_runs, header):
 def test_spans_bring_back_the_same_volume(given_runs):
     volume = SparseVolume(given_runs)
     assert SparseVolume.from_spans(volume.spans_zyxx) == volume
+
+
+@given(runs, st.tuples(*[st.integers(1, 5)] * 3))
+def test_the_blocks_of_a_volume_hold_all_of_it_and_each_some(given_runs, shape):
+    volume = SparseVolume(given_runs)
+    expected = {tuple(point) for point in (volume.coordinates_zyx // shape).tolist()}
+    assert {tuple(point) for point in volume.in_blocks(shape).coordinates_zyx.tolist()} == expected
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 1), (1, 1), (1.0, 1, 1), 8])
+def test_what_is_no_shape_of_a_block_is_refused(shape):
+    with pytest.raises(BadArgument, match="block_shape_zyx: expected three integers from 1"):
+        SparseVolume([[0, 0, 0, 1]]).in_blocks(shape)
 
 
 @given(runs, runs)

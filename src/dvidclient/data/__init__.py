@@ -9,6 +9,7 @@ from dvidclient.data.instance import Instance
 from dvidclient.data.keyvalue import KeyValues
 from dvidclient.data.labelmap import LabelMap
 from dvidclient.data.labels import LabelArray, Labels, LabelVol
+from dvidclient.data.roi import Roi
 from dvidclient.data.volume import Volume
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _CLASSES: dict[str, type[Instance]] = {
     "labelblk": Labels,
     "labelmap": LabelMap,
     "labelvol": LabelVol,
+    "roi": Roi,
 }
 
 
