@@ -1,7 +1,6 @@
 import copy
 import json
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from dvidclient import schema
 from dvidclient.errors import MetadataError
 from dvidclient.volume_metainfo import DTYPES, MOST_CHANNELS, MetaInfo
 
+jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = MetaInfo.schema()
 GOOD = MetaInfo(
     (2, 3, 4, 5), "u2", "cxyz", offset=(0, -1, 2, 0), voxel_size=(4, 4, 40), units=("nm",) * 3
