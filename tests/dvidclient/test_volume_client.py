@@ -316,6 +316,29 @@ def test_a_volume_of_another_program_opens_channel_first(server_url, node, name,
     np.testing.assert_array_equal(np.asarray(client.retrieve_subvolume((0, -64, 0, 64), (1, 0, 64, 128))), block)
 
 
+@pytest.mark.parametrize("typename", ["labelmap", "labelarray", "labelblk"])
+def test_labels_are_read_and_written_as_volumes(server_url, node, name, post, typename):
+    post(f"{server_url}/api/repo/{node}/instance", {"typename": typename, "dataname": name})
+    client = VolumeClient(server_url, node, name)
+    assert (client.metainfo.dtype, client.metainfo.axes, client.metainfo.channels) == (np.uint64, "cxyz", 1)
+    labels = np.random.default_rng(0).integers(1, 2**50, (1, 128, 64, 64), np.uint64)
+    client.modify_subvolume((0, -64, 0, 64), (1, 64, 64, 128), labels)
+    client.modify_subvolume((0, 1, 2, 67), (1, 50, 4, 70), labels[:, :49, :2, :3])  # no whole blocks
+    labels[0, 65:114, 2:4, 3:6] = labels[0, :49, :2, :3].copy()
+    np.testing.assert_array_equal(client.retrieve_subvolume((0, -64, 0, 64), (1, 64, 64, 128)), labels)
+    assert (client.metainfo.shape, client.metainfo.offset) == ((1, 128, 64, 64), (0, -64, 0, 64))
+
+
+def test_progress_is_told_up_to_the_last_byte(create):
+    client = create((1, 256, 256, 128), np.uint8, "cxyz")
+    told = []
+    voxels = random_voxels((1, 256, 256, 128), np.uint8)
+    client.modify_subvolume((0, 0, 0, 0), voxels.shape, voxels, progress=lambda *at: told.append(at))
+    client.retrieve_subvolume((0, 0, 0, 0), voxels.shape, progress=lambda *at: told.append(at))
+    assert len(told) > 2
+    assert [at for at in told if at[0] == at[1]] == [(voxels.nbytes, voxels.nbytes)] * 2
+
+
 def test_a_volume_grows_with_what_is_written(create):
     client = create((1, 64, 64, 64), np.uint8, "cxyz")
     client.modify_subvolume((0, 64, 0, 0), (1, 128, 64, 64), np.ones((1, 64, 64, 64), np.uint8))
