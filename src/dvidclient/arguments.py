@@ -159,6 +159,13 @@ def blocks_of(box: BoxZYX, block_shape_zyx: tuple[int, ...]) -> BoxZYX:
     return (z, y, x)
 
 
+def text(value: Any, field: str) -> str:
+    """A string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise BadArgument(f"{field}: expected a string that is not empty, got {value!r}")
+    return value
+
+
 def _integer(value: Any, field: str) -> int:
     try:
         return operator.index(value)

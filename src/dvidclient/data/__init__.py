@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dvidclient.data.annotation import Annotations
 from dvidclient.data.instance import Instance
 from dvidclient.data.keyvalue import KeyValues
 from dvidclient.data.labelmap import LabelMap
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _CLASSES: dict[str, type[Instance]] = {
     **dict.fromkeys(["uint8blk", "uint16blk", "uint32blk", "uint64blk", "float32blk", "rgba8blk"], Volume),
+    "annotation": Annotations,
     "keyvalue": KeyValues,
     "labelarray": LabelArray,
     "labelblk": Labels,

@@ -8,7 +8,7 @@ from typing import Any
 
 import urllib3
 
-from dvidclient import answers, keyvalues
+from dvidclient import answers, arguments, keyvalues
 from dvidclient.connection import quoted
 from dvidclient.data.calls import ask, change
 from dvidclient.data.instance import Instance
@@ -78,7 +78,7 @@ class KeyValues(Instance, MutableMapping[str, bytes]):
         Servers answer an empty value for a key that there is not: where a value is empty, another request asks whether there is
         the key.
         """
-        wanted = [_key(key) for key in keys]
+        wanted = [arguments.text(key, "key") for key in keys]
         if not wanted:
             return {}
         what = f"reading {len(wanted)} keys of {self}"
@@ -105,7 +105,9 @@ class KeyValues(Instance, MutableMapping[str, bytes]):
         pairs = {**dict(other.items() if isinstance(other, Mapping) else other), **more}
         if not pairs:
             return
-        message = keyvalues.pairs_message((_key(key), _value(key, value)) for key, value in pairs.items())
+        message = keyvalues.pairs_message(
+            (arguments.text(key, "key"), _value(key, value)) for key, value in pairs.items()
+        )
         change(self, "keyvalues", f"writing {len(pairs)} keys of {self}", answers.nothing, body=message)
 
     def clear(self) -> None:
@@ -152,14 +154,8 @@ class _Values(ValuesView[bytes]):
         return (value for _, value in self._keyvalues.items())
 
 
-def _key(key: Any) -> str:
-    if not isinstance(key, str) or not key:
-        raise BadArgument(f"key: expected a string that is not empty, got {key!r}")
-    return key
-
-
 def _path(key: Any) -> str:
-    segment = quoted(_key(key), "key")
+    segment = quoted(key, "key")
     # Clients and proxies take these segments out of paths.
     return f"key/{segment.replace('.', '%2E') if segment in ('.', '..') else segment}"
 
