@@ -258,7 +258,8 @@ class H5MockServer:
 
         descriptor = open_locked(self.path, read_only=self._read_only)
         try:
-            check(self.path, descriptor)
+            for note in check(self.path, descriptor):
+                print(note, file=sys.stderr)
             data = DataFile(self.path, descriptor, read_only=self._read_only)
             listener = socket.create_server(self.address)
         except BaseException:

@@ -75,10 +75,12 @@ def application(data: DataFile, most_bytes: int = MOST_REQUEST_BYTES) -> Wsgi:
         if uri := environ.get("REQUEST_URI"):
             path = uri.partition("?")[0].partition("#")[0]
             environ["PATH_INFO"] = urllib.parse.urlsplit(path).path if "://" in path else path
-        if environ["REQUEST_METHOD"] == "HEAD":
-            environ["REQUEST_METHOD"] = "GET"
-        answer: Iterable[bytes] = app(environ, start_response)
-        return answer
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return app(environ, start_response)
+        answer = app({**environ, "REQUEST_METHOD": "GET"}, start_response)
+        if hasattr(answer, "close"):
+            answer.close()
+        return []
 
     return with_whole_segments
 

@@ -157,7 +157,7 @@ def test_a_volume_keeps_the_order_of_its_axes_in_the_file_and_is_read_channel_fi
         made.add_volume("d", "v", tagged(array, axes), compression="gzip")
     with h5py.File(path) as opened:
         np.testing.assert_array_equal(opened["/all_nodes/abc/v"][...], array)
-    client = VolumeClient(serve(path).url, "abc", "v")
+    client = VolumeClient(serve(path, same_process=True).url, "abc", "v")
     full = {**size, **{axis: 1 for axis in "czyx" if axis not in axes}}
     assert client.metainfo.shape == tuple(full[axis] for axis in "cxyz")
     read = np.asarray(client.retrieve_subvolume((0, 0, 0, 0), client.metainfo.shape))
@@ -200,7 +200,7 @@ def test_voxel_sizes_in_axis_tags_are_kept(path, serve):
     with H5MockServerDataFile(path) as made:
         made.add_node("d", "abc")
         made.add_volume("d", "v", view)
-    info = VolumeClient(serve(path).url, "abc", "v").metainfo
+    info = VolumeClient(serve(path, same_process=True).url, "abc", "v").metainfo
     assert (info.voxel_size, info.units) == ((4.5, 4.0, 40.0), ("nm", "nm", "nm"))
 
 
@@ -210,7 +210,7 @@ def test_a_later_node_shows_the_volumes_of_the_one_before_until_it_has_its_own(p
         made.add_volume("d", "v", tagged(np.ones((4, 5, 6), np.uint8), "zyx"))
         made.add_node("d", "second")
         made.add_volume("d", "w", tagged(np.ones((4, 5, 6), np.uint8), "zyx"))
-    server = serve(path)
+    server = serve(path, same_process=True)
     asked = Client(server.url)
     first, second = VolumeClient(server.url, "first", "v"), VolumeClient(server.url, "second", "v")
     second.modify_subvolume((0, 0, 0, 0), (1, 1, 1, 1), np.full((1, 1, 1, 1), 9, np.uint8))
@@ -298,7 +298,7 @@ DOCUMENT = """{"Axes": [
 )
 def test_a_file_made_by_hand_is_served_and_what_is_guessed_is_said(path, serve, capfd, attributes, axes, note):
     by_hand(path, **attributes)
-    client = VolumeClient(serve(path).url, "abc", "v")
+    client = VolumeClient(serve(path, same_process=True).url, "abc", "v")
     said = capfd.readouterr().err
     assert (note in said) if note else (said == ""), said
     shape = dict(zip(axes, (2, 3, 4, 5), strict=True))
@@ -320,6 +320,6 @@ def test_metadata_without_axis_tags_tell_the_order_of_the_axes(path, serve):
         .replace('"Z", "Resolution": 6, "Units": "nm", "Size": 3', '"Z", "Resolution": 6, "Units": "nm", "Size": 5')
     )
     by_hand(path, dvid_metadata=text)
-    info = VolumeClient(serve(path).url, "abc", "v").metainfo
+    info = VolumeClient(serve(path, same_process=True).url, "abc", "v").metainfo
     assert (info.shape, info.offset) == ((2, 3, 4, 5), (0, 100, -3, 0))
     assert (info.voxel_size, info.units) == ((4.0, 5.0, 6.0), ("nm", "nm", "nm"))
