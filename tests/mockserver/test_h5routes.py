@@ -418,7 +418,8 @@ def test_other_methods_are_told_and_head_is_get_without_a_body(client):
     assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
     address = urllib.parse.urlsplit(client.url)
     with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
-        connection.sendall(f"HEAD /api/{VOLUME}/raw/0_1_2/40_30_20/0_0_0 HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        path = f"/api/{VOLUME}/raw/0_1_2/40_30_20/0_0_0"
+        connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
         head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert b"Content-Length: 24000" in head
