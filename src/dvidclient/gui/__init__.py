@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
-DEBIAN_LIBRARIES = "libegl1 libgl1 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libdbus-1-3"
+DEBIAN_LIBRARIES = (
+    "libegl1 libgl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 libx11-xcb1 libxcb-cursor0 libxcb-icccm4 "
+    "libxcb-keysyms1 libxcb-shape0 libxcb-xkb1"
+)
 
 
 def why_no_windows() -> str:

@@ -206,10 +206,8 @@ class ContentsBrowser(QWidget):
         self.new_name.textChanged.connect(lambda _: self._tell())
         self.new_name.returnPressed.connect(self.choose_selection)
         # Not "activated", which one click is on some desktops.
-        for view in (self.versions, self.instances):
-            view.doubleClicked.connect(lambda _: self.choose_selection())
-            for key in ("Return", "Enter"):
-                QShortcut(QKeySequence(key), view, self.choose_selection, context=Qt.ShortcutContext.WidgetShortcut)
+        self.versions.entered.connect(self.choose_selection)
+        self.instances.entered.connect(self.choose_selection)
         for keys, does in (
             ("F5", self.refresh),
             ("Ctrl+F", self._to_search),

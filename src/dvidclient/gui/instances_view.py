@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QMargins, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -25,6 +26,8 @@ class InstancesView(QTreeWidget):
 
     instance_selected = Signal(object)
     """The InstanceEntry that is selected; None where none is."""
+    entered = Signal()
+    """The Enter key, or a double click."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,6 +43,7 @@ class InstancesView(QTreeWidget):
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.setAccessibleName("Data instances")
         self._instances: dict[str, InstanceEntry] = {}
+        self.doubleClicked.connect(lambda _: self.entered.emit())
         self.currentItemChanged.connect(lambda *_: self.instance_selected.emit(self.selected_instance))
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.header().setStretchLastSection(True)
@@ -85,6 +89,13 @@ class InstancesView(QTreeWidget):
         current = self.currentItem()
         if current is None or current.isHidden():
             self.select(None)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Enter is told; all other keys do what they do in a list."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered.emit()
+        else:
+            super().keyPressEvent(event)
 
     def _items(self) -> list[QTreeWidgetItem]:
         return [item for row in range(self.topLevelItemCount()) if (item := self.topLevelItem(row)) is not None]

@@ -213,7 +213,7 @@ def label_colours(labels: NDArray[Any]) -> NDArray[np.uint8]:
         mixed ^= mixed >> np.uint64(33)
         mixed *= np.uint64(factor)
     mixed ^= mixed >> np.uint64(33)
-    bytes_of = mixed.astype("<u8").view(np.uint8).reshape(*labels.shape, 8)
+    bytes_of = mixed.astype("<u8", order="C").view(np.uint8).reshape(*labels.shape, 8)
     return np.ascontiguousarray(bytes_of[..., :3])
 
 

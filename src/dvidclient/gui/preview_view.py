@@ -41,7 +41,7 @@ class PictureView(QWidget):
         self.setAccessibleName("Slice")
         self._image: QImage | None = None
         self._aspect = 1.0
-        self._words = ""
+        self.words = ""
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """A square."""
@@ -58,13 +58,13 @@ class PictureView(QWidget):
         # The image does not keep what it is made of.
         self._image = QImage(shown.pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888).copy()
         self._aspect = shown.pixel_aspect
-        self._words = ""
+        self.words = ""
         self.update()
 
     def show_words(self, words: str) -> None:
         """Says why there is no picture."""
         self._image = None
-        self._words = words
+        self.words = words
         self.update()
 
     def picture_place(self) -> QRectF:
@@ -83,7 +83,7 @@ class PictureView(QWidget):
         if self._image is None:
             painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
             words = int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap)
-            painter.drawText(self.rect().adjusted(12, 12, -12, -12), words, self._words)
+            painter.drawText(self.rect().adjusted(12, 12, -12, -12), words, self.words)
             return
         place = self.picture_place()
         # Smaller than the picture: smooth; larger: each voxel as it is.

@@ -96,6 +96,8 @@ class VersionsView(QTreeView):
 
     node_selected = Signal(object)
     """The NodeEntry that is selected; None where none is."""
+    entered = Signal()
+    """The Enter key, or a double click."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,6 +112,7 @@ class VersionsView(QTreeView):
         self.header().setStretchLastSection(False)
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.header().setSectionResizeMode(NOTE, QHeaderView.ResizeMode.Stretch)
+        self.doubleClicked.connect(lambda _: self.entered.emit())
         self.selectionModel().currentRowChanged.connect(lambda *_: self.node_selected.emit(self.selected_node))
 
     @property
@@ -160,6 +163,9 @@ class VersionsView(QTreeView):
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Moves along the graph; all other keys do what they do in a list."""
         node = self.selected_node
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered.emit()
+            return
         if node is not None and event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
             along = node.parents if event.key() == Qt.Key.Key_Left else node.children
             known = [uuid for uuid in along if uuid in self.versions.row_of]
