@@ -125,14 +125,19 @@ class SparseLabels(Instance):
 
     # ---- changes --------------------------------------------------------------------------------
 
-    def merge(self, target: int, *others: int) -> int | None:
+    def merge(self, target: int, *others: Any) -> int | None:
         """Merges labels into another one, which keeps its number.
+
+        Args:
+            target: the label that they get.
+            others: the labels, one by one, or a list or array of them.
 
         Returns:
             The number of the mutation; None where the server does not tell it.
         """
-        wanted = [arguments.label(label) for label in (target, *others)]
-        what = f"merging {len(others)} labels into label {target} of {self}"
+        listed = others[0] if len(others) == 1 and not isinstance(others[0], (int, numpy.integer)) else others
+        wanted = [arguments.label(target, "target"), *arguments.labels(listed, "others").tolist()]
+        what = f"merging {len(wanted) - 1} labels into label {target} of {self}"
         return change(self, "merge", what, answers.mutation, document=wanted)
 
     def split(self, label: int, voxels: SparseVolume, *, new_label: int | None = None) -> int:

@@ -157,7 +157,7 @@ def test_bodies_are_listed_in_pages_or_at_once(labels, labels_zyx):
 
 
 def test_a_cleave_makes_a_body_of_supervoxels(labels, labels_zyx, reads):
-    labels.merge(11, 22, 33)
+    labels.merge(11, numpy.array([22, 33], numpy.uint64))
     reads(lambda: labels.supervoxels(11), [11, 22, 33])
     body = labels.cleave(11, [22, 33])
     reads(lambda: labels.supervoxels(body), [22, 33])
@@ -173,6 +173,13 @@ def test_a_body_gets_another_number(labels, labels_zyx, reads):
     reads(lambda: labels.mapping([11, 22]), [5555, 5555])
     assert not labels.exists(11)
     reads(lambda: labels.sparsevol(5555), voxels_of(labels_zyx, 11, 22))
+
+
+def test_labels_to_merge_come_one_by_one_or_as_a_list_or_array(labels, reads):
+    labels.merge(numpy.uint64(11), numpy.uint64(22))
+    reads(lambda: labels.supervoxels(11), [11, 22])
+    labels.merge(33, [11])
+    reads(lambda: labels.supervoxels(33), [11, 22, 33])
 
 
 def test_a_supervoxel_is_split_in_two(labels, labels_zyx, reads):
@@ -257,7 +264,8 @@ def test_what_the_server_refuses_names_what_was_asked(labels):
         (lambda labels: labels.sparsevol(0), "label: expected a label from 1 to"),
         (lambda labels: labels.sparsevol(-1), "label: expected a label from 1 to"),
         (lambda labels: labels.sparsevol(1.5), "label: expected integers, got 1.5"),
-        (lambda labels: labels.merge(1, 2**64), r"label: expected a label from 1 to 2\^64 - 1"),
+        (lambda labels: labels.merge(1, 2**64), r"others: expected labels from 0 to 2\^64 - 1"),
+        (lambda labels: labels.merge(0, 2), "target: expected a label from 1 to"),
         (lambda labels: labels.mapping([1, -1]), r"supervoxels: expected labels from 0 to 2\^64 - 1, got \[1, -1\]"),
         (lambda labels: labels.sizes(5), "bodies: expected labels"),
         (lambda labels: labels.cleave(1, [0.5]), "supervoxels: expected integers, got 0.5"),
