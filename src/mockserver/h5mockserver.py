@@ -34,17 +34,22 @@ While a file is served, it is locked as the HDF5 library does it, and ``FILE.jou
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:
+    # Run as a file: the modules beside it are no modules of their own, and the package need not be installed.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import argparse
 import json
 import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 import uuid as uuids
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 

@@ -60,7 +60,7 @@ def application(data: DataFile, most_bytes: int = MOST_REQUEST_BYTES) -> Wsgi:
         data: the file.
         most_bytes: the most bytes of voxels or of a value in one request or answer.
     """
-    app = falcon.App(middleware=[_EveryAnswer()])
+    app = falcon.App(middleware=[_WebPages()])
     app.req_options.keep_blank_qs_values = True
     answers = {kind: kind(data, most_bytes) for kind, _ in ROUTES.values()}
     for path, (kind, name) in ROUTES.items():
@@ -85,8 +85,13 @@ def application(data: DataFile, most_bytes: int = MOST_REQUEST_BYTES) -> Wsgi:
     return with_whole_segments
 
 
-class _EveryAnswer:
-    """What every answer has: pages from anywhere may read it."""
+class _WebPages:
+    """What pages of other servers may do, such as Neuroglancer: read all that is here, and change nothing."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        # Only browsers send it. This server has no pages of its own, so that any origin is another one.
+        if req.method not in ("GET", "OPTIONS") and req.get_header("Origin") is not None:
+            raise Refused("web pages may not change anything here, and the request has the header Origin", 403)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool

@@ -1,8 +1,10 @@
 import gzip
 import io
 import json
+import re
 import socket
 import urllib.parse
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -17,6 +19,7 @@ from dvidclient.volume_client import VolumeClient
 from mockserver.h5errors import Refused
 from mockserver.h5mockserver import H5MockServer, H5MockServerDataFile
 from mockserver.h5requests import cutout
+from mockserver.h5routes import ROUTES
 
 VOLUME = "node/abc123/my_volume"
 
@@ -412,6 +415,20 @@ def test_what_is_no_request_is_refused_and_pages_may_read_why(client, request_li
     assert client.get("server/info").status == 200
 
 
+def test_web_pages_read_but_change_nothing(client, file):
+    before = file.read_bytes()
+    origin = {"Origin": "http://pages.example"}
+    assert client.get("repos/info", headers=origin).status == 200
+    for method, route in [
+        ("POST", "repos"),
+        ("POST", f"{VOLUME}/raw/0_1_2/1_1_1/0_0_0"),
+        ("DELETE", f"{VOLUME}/key/a"),
+    ]:
+        refused = client.ask(method, route, b"1", headers=origin)
+        assert (refused.status, b"web pages" in refused.data) == (403, True)
+    assert file.read_bytes() == before
+
+
 def test_other_methods_are_told_and_head_is_get_without_a_body(client):
     answer = client.ask("OPTIONS", f"{VOLUME}/raw/0_1_2/1_1_1/0_0_0")
     assert answer.status < 300
@@ -451,6 +468,17 @@ def test_the_file_keeps_what_was_made_over_http(client, file, serve):
         assert AxisTags.fromJSON(stored.attrs["axistags"]).keys() == list("zyxc")
         assert json.loads(stored.attrs["dvid_metadata"])["Axes"][0]["Size"] == 5
         assert json.loads(stored.attrs["dvid_instance"])["TypeName"] == "uint64blk"
+
+
+def test_the_page_about_it_has_all_routes_and_no_others():
+    page = Path(__file__).parents[2] / "docs" / "hdf5-server.md"
+    told = {
+        route
+        for line in page.read_text().splitlines()
+        for route in re.findall(r"`(/api/[^` ]*)`", line.split("|")[1] if line.startswith("| ") else "")
+    }
+    short = {re.sub(r"\{.*?\}", "{}", route) for route in ROUTES}
+    assert {re.sub(r"\{.*?\}", "{}", route) for route in told} == short
 
 
 def test_a_large_answer_comes_whole_and_in_order(path, serve):
