@@ -10,6 +10,7 @@ from dvidclient.data.instance import Instance
 from dvidclient.data.keyvalue import KeyValues
 from dvidclient.data.labelmap import LabelMap
 from dvidclient.data.labels import LabelArray, Labels, LabelVol
+from dvidclient.data.neuronjson import NeuronJson
 from dvidclient.data.roi import Roi
 from dvidclient.data.volume import Volume
 
@@ -24,6 +25,7 @@ _CLASSES: dict[str, type[Instance]] = {
     "labelblk": Labels,
     "labelmap": LabelMap,
     "labelvol": LabelVol,
+    "neuronjson": NeuronJson,
     "roi": Roi,
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +12,8 @@ from dvidclient.arguments import BoxZYX, Int32s
 from dvidclient.connection import quoted
 from dvidclient.data.calls import ask, change
 from dvidclient.data.instance import Instance
-from dvidclient.errors import BadArgument, Unsupported
+from dvidclient.errors import BadArgument
+from dvidclient.tables import data_frame
 
 COLUMNS = ("x", "y", "z", "kind", "tags", "relationships", "props")
 
@@ -35,13 +35,9 @@ class Elements(list[dict[str, Any]]):
         """A ``pandas.DataFrame`` with a row for each, and the columns ``COLUMNS``.
 
         Raises:
-            Unsupported: pandas is not installed.
+            ModuleNotFoundError: pandas is not installed.
         """
-        try:
-            pandas = importlib.import_module("pandas")
-        except ImportError:
-            raise Unsupported("pandas is not installed: pip install 'dvidclient[pandas]'") from None
-        return pandas.DataFrame(list(self), columns=list(COLUMNS))
+        return data_frame(self, COLUMNS)
 
 
 class Annotations(Instance):
