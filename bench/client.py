@@ -3,6 +3,7 @@
 Without --url a server of this project is started on a new store. See docs/client-transfers.md for what came out.
 
     python bench/client.py read
+    python bench/client.py labels
     python bench/client.py transfers
     python bench/client.py transfers --url http://127.0.0.1:8000 --repo UUID --pid PID
 """
@@ -41,7 +42,7 @@ PIECE = 256 << 10
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("what", choices=["read", "transfers", "plain-server", "one-transfer"])
+    options.add_argument("what", choices=["read", "labels", "transfers", "plain-server", "one-transfer"])
     options.add_argument("--url", help="of a running server; default: start one")
     options.add_argument("--repo", help="UUID of an open version to make volumes at; default: make a repo")
     options.add_argument(
@@ -60,8 +61,7 @@ def main() -> None:
     else:
         with contextlib.ExitStack() as stack:
             url, pid = (given.url, given.pid) if given.url else stack.enter_context(own_server())
-            measure = reading if given.what == "read" else transfers
-            measure(url, pid, given)
+            {"read": reading, "labels": labels, "transfers": transfers}[given.what](url, pid, given)
 
 
 # ---- reading a volume -----------------------------------------------------------------------
@@ -113,10 +113,48 @@ def reading(url: str, pid: int | None, given: argparse.Namespace) -> None:
         )
 
 
-def make_volume(url: str, repo: str | None, shape_zyx: tuple[int, int, int]) -> Any:
+# ---- labels, packed or not ------------------------------------------------------------------
+
+
+def labels(url: str, pid: int | None, given: argparse.Namespace) -> None:
+    """Cells of some 24 voxels across with wavy walls, uint64."""
+    edge = min(given.size, 256)
+    z, y, x = np.mgrid[:edge, :edge, :edge].astype(np.float32)
+    cells = (z + 8 * np.sin(y / 17), y + 8 * np.sin(z / 11), x + 8 * np.cos(y / 19))
+    third, second, first = ((along // 24 + 10).astype(np.uint64) for along in cells)
+    voxels = 10**9 + (third * 1000 + second) * 1000 + first
+    volume = opened(url, given.repo).create("labelmap", f"bench-{time.time_ns()}")
+    box = np.s_[0:edge, 0:edge, 0:edge]
+    volume[box] = voxels
+    raw = f"{volume.path}/raw/0_1_2/{edge}_{edge}_{edge}/0_0_0"
+    for compression in ("none", "lz4"):
+        sent = len(
+            volume.connection.get_bytes(raw, "", query={"compression": compression} if compression == "lz4" else {})
+        )
+        view = volume.with_options(compression=compression)
+        for workers in (1, 4):
+            seconds, cpu = [], []
+            for _ in range(given.rounds):
+                own, others, began = own_cpu(), cpu_of(pid), time.perf_counter()
+                read = view.read(box, workers=workers)
+                seconds.append(time.perf_counter() - began)
+                cpu.append((own_cpu() - own, cpu_of(pid) - others))
+                assert np.array_equal(read, voxels)
+            client_cpu, server_cpu = (statistics.mean(part) for part in zip(*cpu, strict=True))
+            print(
+                f"{edge}^3 uint64, {voxels.nbytes >> 20} MB, {compression:4}, workers={workers}: sent {sent / 2**20:6.1f} MB, "
+                f"median {statistics.median(seconds) * 1e3:6.1f} ms  best {min(seconds) * 1e3:6.1f} ms  "
+                f"CPU client {client_cpu * 1e3:4.0f} ms, server {server_cpu * 1e3:4.0f} ms"
+            )
+
+
+def opened(url: str, repo: str | None) -> Any:
     server = dvidclient.connect(url, os.environ.get("DVID_ADMIN_TOKEN"))
-    opened = server.node(repo) if repo else server.create_repo("bench-client").root
-    return opened.create_volume(f"bench-{time.time_ns()}", MetaInfo(shape_zyx, np.uint8, "zyx"))
+    return server.node(repo) if repo else server.create_repo("bench-client").root
+
+
+def make_volume(url: str, repo: str | None, shape_zyx: tuple[int, int, int]) -> Any:
+    return opened(url, repo).create_volume(f"bench-{time.time_ns()}", MetaInfo(shape_zyx, np.uint8, "zyx"))
 
 
 def grayscale(edge: int) -> np.ndarray:
@@ -144,8 +182,11 @@ def fetch(url: str, path: str, target: memoryview) -> None:
 
 
 def transfers(url: str, pid: int | None, given: argparse.Namespace) -> None:
-    print(f"seconds: median of {given.rounds}; memory: most above what the idle process had, MB")
-    print(f"{'':52}{'seconds':>8}{'MB/s':>8}{'client':>8}{'server':>8}")
+    print(
+        f"seconds: best of {given.rounds}; CPU: mean, in seconds; memory: most above the idle process, in MB of 2^20 bytes"
+    )
+    print(f"{'':52}{'':>16}{'CPU':>8}{'CPU':>8}{'memory':>8}{'memory':>8}")
+    print(f"{'':52}{'seconds':>8}{'MB/s':>8}{'client':>8}{'server':>8}{'client':>8}{'server':>8}")
     with plain_server() as (plain, plain_pid):
         for megabytes in given.megabytes:
             count = megabytes << 20
@@ -173,16 +214,17 @@ def report(given: argparse.Namespace, how: str, url: str, count: int, pid: int |
     command = [sys.executable, __file__, "one-transfer", "--how", how, "--url", url, "--bytes", str(count)]
     found = []
     for _ in range(given.rounds):
-        before = reset_peaks(pid)
+        before, used = reset_peaks(pid), cpu_of(pid)
         answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        found.append({**json.loads(answer.stdout), "server": peaks(pid) - before})
+        found.append({**json.loads(answer.stdout), "server": peaks(pid) - before, "server_cpu": cpu_of(pid) - used})
     label = f"{count >> 20:4} MB {how:14} {where}"
     if refused := found[0].get("refused"):
         print(f"{label:52} refused: {refused}")
         return
-    seconds = statistics.median(one["seconds"] for one in found)
-    client, server = (max(one[end] for one in found) / 1e6 for end in ("client", "server"))
-    print(f"{label:52}{seconds:8.3f}{count / seconds / 1e6:8.0f}{client:8.0f}{server:8.0f}", flush=True)
+    seconds = min(one["seconds"] for one in found)
+    cpu = "".join(f"{statistics.mean(one[end] for one in found):8.3f}" for end in ("client_cpu", "server_cpu"))
+    memory = "".join(f"{max(one[end] for one in found) / 2**20:8.0f}" for end in ("client", "server"))
+    print(f"{label:52}{seconds:8.3f}{count / seconds / 2**20:8.0f}{cpu}{memory}", flush=True)
 
 
 def one_transfer(how: str, url: str, count: int) -> dict[str, Any]:
@@ -200,33 +242,51 @@ def one_transfer(how: str, url: str, count: int) -> dict[str, Any]:
     if verb == "client":
         uuid, _, name = rest.partition("#")
         volume = dvidclient.connect(base, os.environ.get("DVID_ADMIN_TOKEN")).node(uuid)[name]
-        shape = volume.shape
-    before = reset_peaks(os.getpid())
+        _ = volume.shape
+    before, used = reset_peaks(os.getpid()), own_cpu()
     began = time.perf_counter()
+    try:
+        refused = transfer_now(verb, way, base, count, body, volume, connection, pool)
+    except (ClientError, urllib3.exceptions.HTTPError) as error:
+        refused = str(error)[:100]
+    if refused:
+        return {"refused": refused}
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "client": peaks(os.getpid()) - before, "client_cpu": own_cpu() - used}
+
+
+def transfer_now(
+    verb: str,
+    way: str,
+    base: str,
+    count: int,
+    body: np.ndarray | None,
+    volume: Any,
+    connection: Connection,
+    pool: urllib3.PoolManager,
+) -> str:
+    """Does it; what the server said against it, or nothing."""
     if volume is not None and way == "read":
         assert volume[...].nbytes == count
     elif volume is not None and body is not None:
-        volume[...] = body.reshape(shape)
+        volume[...] = body.reshape(volume.shape)
     elif verb == "GET":
         path = base.removeprefix(connection.base_url)
         if way == "whole":
-            assert np.frombuffer(connection.get_bytes(path, how), np.uint8).size == count
+            assert np.frombuffer(connection.get_bytes(path, way), np.uint8).size == count
         else:
             target = np.empty((1, 1, count, 1), np.uint8)
             connection.request(
-                "GET", path, what=how, receive=lambda response: wire.receive_voxels(response, target, 0, 1)
+                "GET", path, what=way, receive=lambda response: wire.receive_voxels(response, target, 0, 1)
             )
     elif body is not None:
         whole = body.data
         pieces = (whole[at : at + PIECE] for at in range(0, count, PIECE))
-        try:
-            sent: Any = whole if way == "length" else pieces
-            answer = pool.request("POST", base, body=sent, headers={"Content-Type": "application/octet-stream"})
-        except (ClientError, urllib3.exceptions.HTTPError) as error:
-            return {"refused": str(error)[:100]}
+        sent: Any = whole if way == "length" else pieces
+        answer = pool.request("POST", base, body=sent, headers={"Content-Type": "application/octet-stream"})
         if answer.status != 200:
-            return {"refused": f"status {answer.status}: {answer.data[:100].decode(errors='replace').strip()}"}
-    return {"seconds": time.perf_counter() - began, "client": peaks(os.getpid()) - before}
+            return f"status {answer.status}: {answer.data[:100].decode(errors='replace').strip()}"
+    return ""
 
 
 # ---- a server that does nothing else --------------------------------------------------------

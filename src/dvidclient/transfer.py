@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from dvidclient import wire
 from dvidclient.boxes import XYZ, Box, split
 from dvidclient.connection import Connection
-from dvidclient.errors import BadArgument
+from dvidclient.errors import BadArgument, ServerRefused
 from dvidclient.progress import Meter, Progress
 
 WORKERS = 4
@@ -26,6 +27,8 @@ AUTO, LZ4, NONE = "auto", "lz4", "none"
 COMPRESSIONS = (AUTO, LZ4, NONE)
 
 _write_locks: dict[tuple[str, str], threading.Lock] = {}
+_without_lz4: set[tuple[str, str]] = set()
+"""Servers and types of instance of which it is known that they take no lz4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,12 @@ class Transfer:
         if self.compression != AUTO:
             return self.compression == LZ4
         # Labels shrink a lot, and images hardly; between programs of one machine, packing costs more time than it saves.
-        return self.is_labels and not self.connection.is_local and wire.lz4_block() is not None
+        return (
+            self.is_labels
+            and not self.connection.is_local
+            and wire.lz4_block() is not None
+            and (self.connection.base_url, self.typename) not in _without_lz4
+        )
 
     @property
     def voxel_bytes(self) -> int:
@@ -193,9 +201,9 @@ class Transfer:
         at_scale = f" at scale {self.scale}" if self.scale else ""
         return f"{verb} {box} of {self.named}{at_scale}"
 
-    def _raw(self, box: Box, options: dict[str, str]) -> str:
+    def _raw(self, box: Box, options: dict[str, str], packed: bool) -> str:
         size, start = ("_".join(str(n) for n in xyz) for xyz in (box.size_xyz, box.start_xyz))
-        given = {**options, **({"compression": LZ4} if self.lz4 else {})}
+        given = {**options, **({"compression": LZ4} if packed else {})}
         query = f"?{urllib.parse.urlencode(given)}" if given else ""
         return f"{self.path}/raw/0_1_2/{size}/{start}{query}"
 
@@ -203,13 +211,17 @@ class Transfer:
         options = {"supervoxels": "true"} if self.supervoxels else {}
         if self.scale:
             options["scale"] = str(self.scale)
-        receive = wire.receive_lz4 if self.lz4 else wire.receive_voxels
-        self.connection.request(
-            "GET",
-            self._raw(part, options),
-            what=self._doing("reading", part),
-            receive=lambda response: receive(response, target_zyxc, first_channel, self.channels),
-        )
+
+        def ask(packed: bool) -> None:
+            receive = wire.receive_lz4 if packed else wire.receive_voxels
+            self.connection.request(
+                "GET",
+                self._raw(part, options, packed),
+                what=self._doing("reading", part),
+                receive=lambda response: receive(response, target_zyxc, first_channel, self.channels),
+            )
+
+        self._packed_or_plain(ask)
 
     def _write_part(self, part: Box, source_zyxc: wire.Voxels, mutate: bool) -> None:
         options = {"mutate": "true"} if mutate else {}
@@ -226,9 +238,23 @@ class Transfer:
             blocks_zyxc[part.within_zyx(wide)] = voxels_zyxc
             sent, voxels_zyxc = wide, blocks_zyxc
         body = wire.wire_bytes(voxels_zyxc)
-        self.connection.post_voxels(
-            self._raw(sent, options), wire.compressed(body) if self.lz4 else body, self._doing("writing", part)
-        )
+
+        def tell(packed: bool) -> None:
+            voxels = wire.compressed(body) if packed else body
+            self.connection.post_voxels(self._raw(sent, options, packed), voxels, self._doing("writing", part))
+
+        self._packed_or_plain(tell)
+
+    def _packed_or_plain(self, send: Callable[[bool], None]) -> None:
+        """Sends with lz4 or without; without, too, where lz4 was nobody's wish and the server refuses it."""
+        packed = self.lz4
+        try:
+            send(packed)
+        except ServerRefused as refusal:
+            if not packed or self.compression != AUTO or refusal.status != HTTPStatus.BAD_REQUEST:
+                raise
+            send(False)
+            _without_lz4.add((self.connection.base_url, self.typename))
 
 
 def checked_workers(workers: int) -> int:

@@ -5,6 +5,7 @@ import urllib.parse
 
 import numpy as np
 import pytest
+import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -318,6 +319,8 @@ def test_a_volume_of_another_program_opens_channel_first(server_url, node, name,
 
 @pytest.mark.parametrize("typename", ["labelmap", "labelarray", "labelblk"])
 def test_labels_are_read_and_written_as_volumes(server_url, node, name, post, typename):
+    if typename not in urllib3.request("GET", f"{server_url}/api/server/compiled-types").json():
+        pytest.skip(f"this server has no {typename}")
     post(f"{server_url}/api/repo/{node}/instance", {"typename": typename, "dataname": name})
     client = VolumeClient(server_url, node, name)
     assert (client.metainfo.dtype, client.metainfo.axes, client.metainfo.channels) == (np.uint64, "cxyz", 1)
