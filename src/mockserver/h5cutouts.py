@@ -13,7 +13,7 @@ from dvidclient.boxes import Box
 from mockserver import h5documents, h5instances, h5pictures
 from mockserver.h5answers import BINARY, Answers, answer, plain, say
 from mockserver.h5errors import Refused
-from mockserver.h5requests import MOST_JSON_BYTES, Cutout, cutout, json_object, point
+from mockserver.h5requests import MOST_JSON_BYTES, Cutout, cutout, json_object, point, three_sizes
 from mockserver.h5volume import Volume
 
 METADATA_TYPE = "application/vnd.dvid-nd-data+json"
@@ -36,6 +36,34 @@ class Cutouts(Answers):
             volume = h5instances.volume_at(self.data, self.node(uuid), plain(name))
             document = h5documents.metadata(volume)
         answer(resp, document, METADATA_TYPE)
+
+    def on_get_help_of(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str) -> None:
+        """The settings of the type of an instance."""
+        with self.data.reading(f"describing {name!r}"):
+            document = h5documents.instance(self.data, self.node(uuid), plain(name))
+        say(resp, h5documents.help_of(document["Base"]["TypeName"]))
+
+    def on_get_tags(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str) -> None:
+        """The tags of an instance."""
+        with self.data.reading(f"describing {name!r}"):
+            document = h5documents.instance(self.data, self.node(uuid), plain(name))
+        answer(resp, {"Tags": document["Base"]["Tags"]})
+
+    def on_post_tags(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str) -> None:
+        """Adds tags to an instance, or replaces them."""
+        tags = json_object(self.body(req, MOST_JSON_BYTES), "the tags")
+        with self.data.writing(f"writing the tags of {name!r}"):
+            h5instances.set_tags(
+                self.data, self.node(uuid), plain(name), tags, replace=req.get_param("replace") == "true"
+            )
+        say(resp, "")
+
+    def on_post_resolution(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str) -> None:
+        """Sets the size of a voxel along x, y and z; the units stay."""
+        sizes = three_sizes(self.body(req, MOST_JSON_BYTES))
+        with self.data.writing(f"writing the voxel size of {name!r}"):
+            h5instances.own_volume(self.data, self.node(uuid), plain(name)).set_voxel_size(sizes)
+        say(resp, "")
 
     def on_post_extents(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str) -> None:
         """Makes a volume reach over a box."""

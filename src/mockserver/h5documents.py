@@ -27,7 +27,7 @@ def repo_info(data: DataFile, repo: Repo) -> dict[str, Any]:
     numbers = {node.uuid: number for number, node in enumerate(repo.nodes, 1)}
     return {
         "Root": root,
-        "Alias": repo.name,
+        "Alias": repo.alias,
         "Description": repo.description,
         "Log": [],
         "Properties": {},

@@ -130,6 +130,24 @@ def own_volume(data: DataFile, node: Node, name: str) -> Volume:
     return Volume(data.own(node, name))
 
 
+def set_tags(data: DataFile, node: Node, name: str, tags: Mapping[str, Any], *, replace: bool) -> None:
+    """Adds tags, or replaces all there are; to be called while writing. Tags are those of all versions that share the data.
+
+    Raises:
+        Refused: they are no texts, or too long.
+    """
+    if not all(isinstance(tag, str) for tag in tags.values()):
+        raise Refused(f"Tags: expected a JSON object with texts, got {dict(tags)!r}"[:200])
+    thing = data.group(data.holder(node, name))[name]
+    told = told_of(thing)
+    told["Tags"] = {**({} if replace else told["Tags"]), **tags}
+    told["TypeName"] = type_of(thing, Volume(thing) if isinstance(thing, h5py.Dataset) else None)
+    text = json.dumps(told)
+    if len(text) > MOST_ATTRIBUTE:
+        raise Refused(f"Tags: expected at most {MOST_ATTRIBUTE} bytes, got {len(text)}")
+    thing.attrs[INSTANCE] = text
+
+
 def _metainfo(typename: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> MetaInfo:
     dtype, channels, any_channels = TYPES[typename]
     try:

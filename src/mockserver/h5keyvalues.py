@@ -8,12 +8,15 @@ import falcon
 import h5py
 import numpy as np
 
+from dvidclient import keyvalues
+from dvidclient.protobuf import fields
 from mockserver.h5answers import BINARY, Answers, answer, plain, say
 from mockserver.h5datafile import DataFile
 from mockserver.h5errors import NotThere, Refused
 from mockserver.h5tree import Node
 
-LONGEST_KEY = 180
+# HDF5 keeps the names of one group side by side in memory, and '/' and others take three bytes there.
+LONGEST_KEY = 1000
 
 
 class KeyValues(Answers):
@@ -24,6 +27,45 @@ class KeyValues(Answers):
         with self.data.reading(f"listing the keys of {name!r}"):
             found = keys_at(self.data, self.node(uuid), plain(name))
         answer(resp, found)
+
+    def on_get_keyrange(
+        self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str, key: str, last: str
+    ) -> None:
+        """The keys from one to another, both included."""
+        with self.data.reading(f"listing keys of {name!r}"):
+            found = keys_at(self.data, self.node(uuid), plain(name))
+        answer(resp, [each for each in found if plain(key) <= each <= plain(last)])
+
+    def on_get_keyrangevalues(
+        self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str, key: str, last: str
+    ) -> None:
+        """The same with their values, as a protobuf message KeyValues."""
+        _refuse_other_forms(req)
+        with self.data.reading(f"reading keys of {name!r}"):
+            node = self.node(uuid)
+            found = [each for each in keys_at(self.data, node, plain(name)) if plain(key) <= each <= plain(last)]
+            resp.data = self._message(node, plain(name), found)
+        resp.content_type = BINARY
+
+    def on_get_keyvalues(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str) -> None:
+        """The values of the keys of a protobuf message Keys; empty ones for keys that there are not."""
+        _refuse_other_forms(req)
+        wanted = [_text(part) for part in _fields_of(self.body(req, self.most_bytes))]
+        with self.data.reading(f"reading keys of {name!r}"):
+            resp.data = self._message(self.node(uuid), plain(name), wanted)
+        resp.content_type = BINARY
+
+    def on_post_keyvalues(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str) -> None:
+        """Stores the values of a protobuf message KeyValues, all or none."""
+        body = self.body(req, self.most_bytes)
+        try:
+            pairs = keyvalues.pairs_of(body)
+        except ValueError as error:
+            raise Refused(f"expected a protobuf message KeyValues: {error}") from error
+        with self.data.writing(f"writing keys of {name!r}"):
+            for key, value in pairs.items():
+                set_value(self.data, self.node(uuid), plain(name), key, value)
+        say(resp, "")
 
     def on_get_key(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str, key: str) -> None:
         """The value of a key."""
@@ -55,6 +97,36 @@ class KeyValues(Answers):
     def on_delete_early_key(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str, first: str) -> None:
         """As ``key``."""
         self.on_delete_key(req, resp, uuid, name, first)
+
+    def _message(self, node: Node, name: str, keys: list[str]) -> bytes:
+        group = _key_values(self.data, node, name)
+        left = self.most_bytes
+        pairs = []
+        for key in keys:
+            value = value_at(self.data, node, name, key, left) if _stored(key) in group else b""
+            left -= len(value)
+            pairs.append((key, value))
+        return keyvalues.pairs_message(pairs)
+
+
+def _fields_of(message: bytes) -> list[memoryview]:
+    try:
+        return [part for field, part in fields(memoryview(message)) if field == 1 and isinstance(part, memoryview)]
+    except ValueError as error:
+        raise Refused(f"expected a protobuf message Keys: {error}") from error
+
+
+def _text(part: memoryview) -> str:
+    try:
+        return bytes(part).decode()
+    except UnicodeDecodeError as error:
+        raise Refused(f"expected a key in UTF-8, got {bytes(part[:40])!r}") from error
+
+
+def _refuse_other_forms(req: falcon.Request) -> None:
+    for form in ("json", "jsontar", "tar"):
+        if req.get_param(form):
+            raise Refused(f"{form}: many values are answered as a protobuf message only")
 
 
 def keys_at(data: DataFile, node: Node, name: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,23 @@ def point(document: dict[str, Any], key: str) -> list[int]:
     if not (isinstance(value, list) and len(value) == 3 and all(type(number) is int for number in value)):
         raise Refused(f"{key}: expected a list of 3 whole numbers, got {value!r}")
     return value
+
+
+def three_sizes(body: bytes) -> tuple[float, ...]:
+    """The JSON list of three numbers above 0 that a body holds.
+
+    Raises:
+        Refused: it holds something else.
+    """
+    try:
+        sizes = json.loads(body)
+    except (ValueError, RecursionError):
+        sizes = None
+    if not isinstance(sizes, list) or len(sizes) != 3 or not all(type(size) in (int, float) for size in sizes):
+        raise Refused(f"expected a JSON list of 3 numbers, got {body[:100]!r}")
+    if not all(0 < size < math.inf for size in sizes):
+        raise Refused(f"expected numbers above 0, got {sizes}")
+    return tuple(map(float, sizes))
 
 
 def _numbers(name: str, text: str, counts: tuple[int, ...], least: int) -> list[int]:

@@ -57,6 +57,7 @@ class Repo:
     """A dataset of the file: versions of the same volumes."""
 
     name: str
+    alias: str = ""
     description: str = ""
     created: str = ""
     nodes: list[Node] = field(default_factory=list)
@@ -91,7 +92,7 @@ class Tree:
                 self.notes.append(f"/{DATASETS}/{name} is left out: it has no group 'nodes'")
                 continue
             told = _json(group, REPO)
-            repo = Repo(name, _string(told, "Description"), _string(told, "Created"))
+            repo = Repo(name, _string(told, "Alias") or name, _string(told, "Description"), _string(told, "Created"))
             for uuid in nodes:
                 if group_in(nodes, uuid) is None or uuid in self.nodes:
                     self.notes.append(f"{nodes.name}/{uuid} is left out: it is no group, or its UUID was there before")
@@ -153,7 +154,7 @@ def group_in(parent: h5py.Group, name: str) -> h5py.Group | None:
     return found if isinstance(found, h5py.Group) else None
 
 
-def add_repo(file: h5py.File, name: str, description: str = "") -> None:
+def add_repo(file: h5py.File, name: str, description: str = "", alias: str = "") -> None:
     """Makes the group of a repository.
 
     Raises:
@@ -161,7 +162,7 @@ def add_repo(file: h5py.File, name: str, description: str = "") -> None:
     """
     group = file.require_group(DATASETS).create_group(checked_name(name, "dataset"), track_order=True)
     group.create_group("nodes", track_order=True)
-    _save(group, REPO, {"Description": description, "Created": now()})
+    _save(group, REPO, {"Alias": alias, "Description": description, "Created": now()})
 
 
 def add_node(file: h5py.File, node: Node) -> None:

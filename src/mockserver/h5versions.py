@@ -60,10 +60,10 @@ class Versions(Answers):
             uuid = root or new_uuid()
             name = alias.replace("/", "_") or uuid
             if name in self.data.tree.repos:
-                name = f"{name}-{uuid[:8]}"
+                name = f"{name}-{uuid}"
             if uuid in self.data.tree.nodes:
                 raise Refused(f"there is a node {uuid!r} already", 409)
-            add_repo(file, name, text_field(settings, "description"))
+            add_repo(file, name, text_field(settings, "description"), alias)
             add_node(file, Node(uuid, name))
         answer(resp, {"root": uuid})
 
@@ -112,10 +112,7 @@ class Versions(Answers):
                 raise Refused(f"node {node.uuid!r} is committed already")
             node.locked = True
             node.note = text_field(document, "note") or node.note
-            log = document.get("log", [])
-            if not isinstance(log, list) or not all(isinstance(line, str) for line in log):
-                raise Refused(f"log: expected a list of texts, got {log!r}")
-            node.log += log
+            node.log += _lines(document)
             save_node(file, node)
         answer(resp, {"committed": node.uuid})
 
@@ -134,6 +131,24 @@ class Versions(Answers):
     def on_get_note(self, req: falcon.Request, resp: falcon.Response, uuid: str) -> None:
         """The note of a version."""
         answer(resp, {"note": self.node(uuid).note})
+
+    def on_post_note(self, req: falcon.Request, resp: falcon.Response, uuid: str) -> None:
+        """Replaces the note of a version."""
+        document = json_object(self.body(req, MOST_JSON_BYTES), "the note")
+        with self.data.writing(f"writing the note of {uuid!r}", versions=True) as file:
+            node = self.node(uuid)
+            node.note = text_field(document, "note")
+            save_node(file, node)
+        say(resp, "")
+
+    def on_post_log(self, req: falcon.Request, resp: falcon.Response, uuid: str) -> None:
+        """Adds lines to the log of a version."""
+        document = json_object(self.body(req, MOST_JSON_BYTES), "the log")
+        with self.data.writing(f"writing the log of {uuid!r}", versions=True) as file:
+            node = self.node(uuid)
+            node.log += _lines(document)
+            save_node(file, node)
+        say(resp, "")
 
     def on_get_log(self, req: falcon.Request, resp: falcon.Response, uuid: str) -> None:
         """The log of a version."""
@@ -163,3 +178,10 @@ class Versions(Answers):
                 raise Refused(f"there is a node {child.uuid!r} already", 409)
             add_node(file, child)
         answer(resp, {"child": child.uuid})
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    lines = document.get("log", [])
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise Refused(f"log: expected a list of texts, got {lines!r}")
+    return lines

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -129,21 +130,17 @@ class Volume:
             raise Refused(f"the volume would reach over {grown}: that is too large for an HDF5 file")
         size = dict(zip("xyz", grown.size_xyz, strict=True))
         flat = all(size[axis] == 1 for axis in "xyz" if axis not in self.axes)
-        offset = (0, *grown.start_xyz)
-        info = MetaInfo(
-            (self.metainfo.channels, *grown.size_xyz),
-            self.metainfo.dtype,
-            "cxyz",
-            offset,
-            self.metainfo.voxel_size,
-            self.metainfo.units,
-        )
+        info = replace(self.metainfo, shape=(self.metainfo.channels, *grown.size_xyz), offset=(0, *grown.start_xyz))
         may_grow = self.dataset.maxshape.count(None) == self.dataset.ndim
         if flat and may_grow and (self.is_empty or lows == have.start_xyz):
             self.dataset.resize([size.get(axis, old) for axis, old in zip(self.axes, self.dataset.shape, strict=True)])
             self.dataset.attrs[METADATA] = json.dumps(info.to_metadata())
             return Volume(self.dataset)
         return self._moved(info)
+
+    def set_voxel_size(self, size_xyz: tuple[float, ...]) -> None:
+        """Says how large a voxel is; its units stay."""
+        self.dataset.attrs[METADATA] = json.dumps(replace(self.metainfo, voxel_size=size_xyz).to_metadata())
 
     def _moved(self, info: MetaInfo) -> Volume:
         """The volume in a new dataset with other extents, under the old name."""

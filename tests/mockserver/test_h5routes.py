@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.mockserver.conftest import Client, random_voxels, tagged
 
+from dvidclient import keyvalues
 from dvidclient.axistags import AxisTags
 from dvidclient.boxes import Box
 from dvidclient.volume_client import VolumeClient
@@ -78,7 +79,7 @@ def test_a_volume_is_made_from_its_metadata(client):
 @pytest.mark.parametrize("route", ["", "key/"])
 def test_key_values_are_a_mapping(client, route):
     client.new("keyvalue", "kv")
-    keys = ["a", "b c", "ä/ö", "..", ".", "a.b", "%41", "x" * 180]
+    keys = ["a", "b c", "ä/ö", "..", ".", "a.b", "%41", "x" * 1000]
     paths = [f"node/abc123/kv/{route}{urllib.parse.quote(key, safe='').replace('.', '%2E')}" for key in keys]
     for at, path in enumerate(paths):
         assert client.get(path).status == 404
@@ -90,7 +91,7 @@ def test_key_values_are_a_mapping(client, route):
     assert client.ask("DELETE", paths[1]).status == 200
     assert client.get(paths[1]).status == 404
     assert client.json("node/abc123/kv/keys") == sorted(key for key in keys if key != "b c")
-    assert client.get(f"node/abc123/kv/{route}{'x' * 181}").status == 400
+    assert client.get(f"node/abc123/kv/{route}{'x' * 1001}").status == 400
 
 
 def test_key_values_of_a_version_are_those_of_its_parent_until_they_are_changed(client):
@@ -103,6 +104,54 @@ def test_key_values_of_a_version_are_those_of_its_parent_until_they_are_changed(
     assert [client.get(f"node/{uuid}/kv/key/a").data for uuid in ("abc123", child)] == [b"1", b"2"]
     client.ask("DELETE", f"node/{child}/kv/key/a")
     assert [client.get(f"node/{uuid}/kv/key/a").status for uuid in ("abc123", child)] == [200, 404]
+
+
+def test_many_keys_are_read_and_written_at_a_time(client):
+    client.new("keyvalue", "kv")
+    pairs = {f"k{number}": b"%d" % number * number for number in range(10)}
+    assert client.post("node/abc123/kv/keyvalues", keyvalues.pairs_message(pairs.items())).status == 200
+    assert client.json("node/abc123/kv/keys") == sorted(pairs)
+    assert client.json("node/abc123/kv/keyrange/k2/k4x") == ["k2", "k3", "k4"]
+    some = client.get("node/abc123/kv/keyrangevalues/k2/k4x")
+    assert keyvalues.pairs_of(some.data) == {key: pairs[key] for key in ("k2", "k3", "k4")}
+    asked = client.ask("GET", "node/abc123/kv/keyvalues", keyvalues.keys_message(["k9", "none", "k1"]))
+    assert keyvalues.pairs_of(asked.data) == {"k9": pairs["k9"], "none": b"", "k1": pairs["k1"]}
+    # All or none: the last of these has no key.
+    bad = keyvalues.pairs_message([("k1", b"new"), ("", b"new")])
+    assert client.post("node/abc123/kv/keyvalues", bad).status == 400
+    assert client.get("node/abc123/kv/key/k1").data == b"1"
+    for method in ("GET", "POST"):
+        for broken in (b"\x0a\xff", b"\x0a\x05abc", b"\x0a\x04\x0a\x02\xff\xff"):
+            assert client.ask(method, "node/abc123/kv/keyvalues", broken).status == 400
+    assert client.get("node/abc123/kv/keyrangevalues/a/z?json=true").status == 400
+
+
+def test_tags_and_resolution_are_written_and_read(client):
+    assert client.post(f"{VOLUME}/tags", {"a": "1", "b": "2"}).status == 200
+    assert client.post(f"{VOLUME}/tags", {"a": "3"}).status == 200
+    assert client.json(f"{VOLUME}/tags") == {"Tags": {"a": "3", "b": "2"}}
+    assert client.post(f"{VOLUME}/tags?replace=true", {"c": "4"}).status == 200
+    assert client.json(f"{VOLUME}/info")["Base"]["Tags"] == {"c": "4"}
+    assert client.post(f"{VOLUME}/resolution", b"[4, 4.5, 40]").status == 200
+    assert client.json(f"{VOLUME}/info")["Extended"]["VoxelSize"] == [4, 4.5, 40]
+    for body in (b"[1, 2]", b"[1, 2, 0]", b"[1, 2, NaN]", b"[1, 2, true]", b"{", b"[1, 2, 1e999]"):
+        assert client.post(f"{VOLUME}/resolution", body).status == 400
+    assert client.post(f"{VOLUME}/tags", {"a": 1}).status == 400
+    assert "Channels" in client.get(f"{VOLUME}/help").data.decode()
+
+
+def test_notes_and_logs_are_written(client):
+    client.post("node/abc123/note", {"note": "new"})
+    client.post("node/abc123/log", {"log": ["one"]})
+    client.post("node/abc123/log", {"log": ["two"]})
+    assert client.json("node/abc123/note") == {"note": "new"}
+    assert client.json("node/abc123/log") == {"log": ["one", "two"]}
+
+
+def test_repositories_may_have_one_alias(client):
+    made = [client.post("repos", {"alias": "a/b", "description": text}).json()["root"] for text in "xy"]
+    found = client.json("repos/info")
+    assert [(found[uuid]["Alias"], found[uuid]["Description"]) for uuid in made] == [("a/b", "x"), ("a/b", "y")]
 
 
 def test_what_is_a_volume_holds_no_keys_and_the_other_way_round(client):
