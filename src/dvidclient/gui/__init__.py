@@ -24,8 +24,24 @@ def why_no_windows() -> str:
         if ".so" in said:
             return f"Qt needs a library of the system: {said}; on Debian: apt-get install {DEBIAN_LIBRARIES}"
         return f"the contents browser needs Qt: pip install 'dvidclient[gui]' ({said})"
+    if fault := _wrong_binding():
+        return fault
     # Qt itself ends the whole program where it finds none.
     displays = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     if sys.platform == "linux" and not any(os.environ.get(name) for name in displays):
         return "the contents browser needs a display: neither DISPLAY nor WAYLAND_DISPLAY is set"
     return ""
+
+
+def _wrong_binding() -> str:
+    """Whether the Qt for Python that was found would sooner or later end the program.
+
+    PySide6 from 6.12 on is built for Pythons in which None is immortal. In those before 3.12 each call of it takes one
+    reference to None too much, and the program ends with "Fatal Python error: none_dealloc" when none is left.
+    """
+    import qtpy
+
+    found = qtpy.PYSIDE_VERSION if qtpy.PYSIDE6 else None
+    if found is None or sys.version_info >= (3, 12) or tuple(map(int, found.split(".")[:2])) < (6, 12):
+        return ""
+    return f"PySide6 {found} crashes under Python before 3.12: pip install 'PySide6-Essentials<6.12'"

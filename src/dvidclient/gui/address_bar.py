@@ -62,7 +62,7 @@ class AddressBar(QWidget):
         self.address.setLineEdit(line)
         line.setPlaceholderText(f"address of a server, such as {DEFAULT_ADDRESS}")
         line.returnPressed.connect(self._want)
-        self.address.activated.connect(lambda _: self._want())
+        self.address.activated.connect(self._want)
         self.open_button = QPushButton("Open")
         self.open_button.setAutoDefault(False)
         self.open_button.clicked.connect(self._want)
@@ -101,6 +101,6 @@ class AddressBar(QWidget):
         self.address.setEditText(address)
         self.address.blockSignals(False)
 
-    def _want(self) -> None:
+    def _want(self, *_: object) -> None:
         if address := self.address.currentText().strip():
             self.wanted.emit(address)

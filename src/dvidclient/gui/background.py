@@ -6,8 +6,10 @@ be closed while questions are under way, and a server that never answers does no
 
 from __future__ import annotations
 
+import inspect
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +25,19 @@ LOOK_MILLISECONDS = 15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Question:
+    """What a thread has of a question: nothing of Qt, or it might be the last one to hold a window, and destroy it."""
+
     kind: str
     ask: Callable[[], Any]
-    answered: Callable[[Any], None]
-    failed: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who wants the answer to a question. Weak where these are methods: a window that waits must not hold itself."""
+
+    question: _Question
+    answered: Callable[[], Callable[[Any], None] | None]
+    failed: Callable[[], Callable[[str], None] | None]
 
 
 class Background(QObject):
@@ -41,7 +52,7 @@ class Background(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._answers: queue.SimpleQueue[tuple[_Question, Any, str | None]] = queue.SimpleQueue()
-        self._newest: dict[str, _Question] = {}
+        self._newest: dict[str, _Asker] = {}
         self._waiting: dict[str, _Question] = {}
         self._under_way: dict[str, int] = {}
         self._timer = QTimer(self)
@@ -59,9 +70,9 @@ class Background(QObject):
             answered: called in the window's thread with what ``ask`` returned.
             failed: called in the window's thread with a message, where ``ask`` failed.
         """
-        question = _Question(kind, ask, answered, failed)
+        question = _Question(kind, ask)
         was_busy = kind in self._newest
-        self._newest[kind] = question
+        self._newest[kind] = _Asker(question, _weakly(answered), _weakly(failed))
         if self._under_way.get(kind, 0) < MOST_OF_A_KIND:
             self._start(question)
         else:
@@ -103,16 +114,22 @@ class Background(QObject):
             self._under_way[kind] -= 1
             if kind in self._waiting:
                 self._start(self._waiting.pop(kind))
-            if self._newest.get(kind) is not question:
+            asker = self._newest.get(kind)
+            if asker is None or asker.question is not question:
                 continue
             del self._newest[kind]
             self.busy_changed.emit(kind, False)
-            if message is None:
-                question.answered(answer)
-            else:
-                question.failed(message)
+            if message is None and (answered := asker.answered()):
+                answered(answer)
+            elif message is not None and (failed := asker.failed()):
+                failed(message)
         if not any(self._under_way.values()):
             self._timer.stop()
+
+
+def _weakly(callback: Callable[[Any], None]) -> Callable[[], Callable[[Any], None] | None]:
+    """Gives the callback back as long as the object lives that it is a method of."""
+    return weakref.WeakMethod(callback) if inspect.ismethod(callback) else lambda: callback
 
 
 def _run(question: _Question, answers: queue.SimpleQueue[tuple[_Question, Any, str | None]]) -> None:

@@ -200,10 +200,10 @@ class ContentsBrowser(QWidget):
         self.strip.retry.connect(self.refresh)
         self.background.busy_changed.connect(self._tell_busy)
         self.repos.repo_selected.connect(self._repo_changed)
-        self.versions.node_selected.connect(lambda _: self._settle.start())
-        self.instances.instance_selected.connect(lambda _: self._settle.start())
+        self.versions.node_selected.connect(self._settle_soon)
+        self.instances.instance_selected.connect(self._settle_soon)
         self.details.anchorClicked.connect(self._go_to)
-        self.new_name.textChanged.connect(lambda _: self._tell())
+        self.new_name.textChanged.connect(self._tell)
         self.new_name.returnPressed.connect(self.choose_selection)
         # Not "activated", which one click is on some desktops.
         self.versions.entered.connect(self.choose_selection)
@@ -239,6 +239,9 @@ class ContentsBrowser(QWidget):
         self.versions.show_nodes(repo.nodes if repo else ())
         self.instances.show_instances(repo.instances if repo else ())
         self._mark_found()
+        self._settle_soon()
+
+    def _settle_soon(self, *_: object) -> None:
         self._settle.start()
 
     def _settled(self) -> None:
@@ -252,7 +255,7 @@ class ContentsBrowser(QWidget):
             self._log = "asking…"
             path = f"/api/node/{quoted(node.uuid, 'uuid')}/log"
             ask = partial(connection.ask, path, f"asking for the log of version {node.uuid[:8]}")
-            self.background.ask("log", ask, lambda answer: self._show_log(log_lines(answer)), self._show_log)
+            self.background.ask("log", ask, self._show_log, self._fail_log)
         if node is None or instance is None or connection is None:
             self.preview.show_nothing(NOTHING_SELECTED if repo else "")
         else:
@@ -260,14 +263,18 @@ class ContentsBrowser(QWidget):
         self._show_details()
         self._tell()
 
-    def _show_log(self, log: list[str] | str) -> None:
-        self._log = log
+    def _show_log(self, answer: object) -> None:
+        self._log = log_lines(answer)
+        self._show_details()
+
+    def _fail_log(self, message: str) -> None:
+        self._log = message
         self._show_details()
 
     def _show_details(self) -> None:
         self.details.setHtml(details_html(self.repo, self.node, self.instances.selected_instance, self._log))
 
-    def _tell(self) -> None:
+    def _tell(self, *_: object) -> None:
         """Tells the program around it of the selection, and the user what is missing."""
         if self.mode == "specify_new":
             self.complaint.setText(self.missing or "this name can be used")

@@ -37,8 +37,8 @@ class ContentsDialog(QDialog):
             button.setAutoDefault(False)  # Enter in a list chooses there, in the address opens, and presses no button
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        self.browser.selection_changed.connect(lambda _: self._tell())
-        self.browser.chosen.connect(lambda _: self.accept())
+        self.browser.selection_changed.connect(self._tell)
+        self.browser.chosen.connect(self._accept)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.browser, 1)
@@ -67,7 +67,10 @@ class ContentsDialog(QDialog):
         if event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             super().keyPressEvent(event)
 
-    def _tell(self) -> None:
+    def _accept(self, _chosen: Selection) -> None:
+        self.accept()
+
+    def _tell(self, *_: object) -> None:
         missing = self.browser.missing
         self.ok.setEnabled(not missing)
         self.ok.setToolTip(missing)

@@ -43,8 +43,8 @@ class InstancesView(QTreeWidget):
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.setAccessibleName("Data instances")
         self._instances: dict[str, InstanceEntry] = {}
-        self.doubleClicked.connect(lambda _: self.entered.emit())
-        self.currentItemChanged.connect(lambda *_: self.instance_selected.emit(self.selected_instance))
+        self.doubleClicked.connect(self._enter)
+        self.currentItemChanged.connect(self._select)
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.header().setStretchLastSection(True)
 
@@ -93,9 +93,15 @@ class InstancesView(QTreeWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Enter is told; all other keys do what they do in a list."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.entered.emit()
+            self._enter()
         else:
             super().keyPressEvent(event)
+
+    def _enter(self, *_: object) -> None:
+        self.entered.emit()
+
+    def _select(self, *_: object) -> None:
+        self.instance_selected.emit(self.selected_instance)
 
     def _items(self) -> list[QTreeWidgetItem]:
         return [item for row in range(self.topLevelItemCount()) if (item := self.topLevelItem(row)) is not None]

@@ -143,7 +143,7 @@ class PreviewPanel(QWidget):
         controls.addWidget(self.position)
         self.slider.valueChanged.connect(self.position.setValue)
         self.position.valueChanged.connect(self.slider.setValue)
-        self.slider.valueChanged.connect(lambda _: self.ask())
+        self.slider.valueChanged.connect(self.ask)
         self.view.resized.connect(self._resized)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -214,7 +214,7 @@ class PreviewPanel(QWidget):
         if self._volume is not None:
             self._rest.start()
 
-    def ask(self) -> None:
+    def ask(self, *_: object) -> None:
         """Asks for the slice that is to be shown."""
         if self._volume is None or self._connection is None:
             return

@@ -36,7 +36,7 @@ class RepoList(QListWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Repositories")
         self._repos: dict[str, RepoEntry] = {}
-        self.currentItemChanged.connect(lambda *_: self.repo_selected.emit(self.selected_repo))
+        self.currentItemChanged.connect(self._select)
 
     @property
     def selected_repo(self) -> RepoEntry | None:
@@ -91,6 +91,9 @@ class RepoList(QListWidget):
         current = self.currentItem()
         if current is None or current.isHidden():
             self.select(None)
+
+    def _select(self, *_: object) -> None:
+        self.repo_selected.emit(self.selected_repo)
 
 
 class _RepoDelegate(QStyledItemDelegate):

@@ -112,8 +112,8 @@ class VersionsView(QTreeView):
         self.header().setStretchLastSection(False)
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.header().setSectionResizeMode(NOTE, QHeaderView.ResizeMode.Stretch)
-        self.doubleClicked.connect(lambda _: self.entered.emit())
-        self.selectionModel().currentRowChanged.connect(lambda *_: self.node_selected.emit(self.selected_node))
+        self.doubleClicked.connect(self._enter)
+        self.selectionModel().currentRowChanged.connect(self._select)
 
     @property
     def selected_node(self) -> NodeEntry | None:
@@ -164,7 +164,7 @@ class VersionsView(QTreeView):
         """Moves along the graph; all other keys do what they do in a list."""
         node = self.selected_node
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.entered.emit()
+            self._enter()
             return
         if node is not None and event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
             along = node.parents if event.key() == Qt.Key.Key_Left else node.children
@@ -174,6 +174,12 @@ class VersionsView(QTreeView):
                 self.select((same or known)[0])
             return
         super().keyPressEvent(event)
+
+    def _enter(self, *_: object) -> None:
+        self.entered.emit()
+
+    def _select(self, *_: object) -> None:
+        self.node_selected.emit(self.selected_node)
 
 
 class _GraphDelegate(QStyledItemDelegate):
