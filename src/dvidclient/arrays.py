@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,28 @@ def array_module() -> Any:
     return vigra
 
 
-def native_axistags(axes: str) -> Any:
-    """Axis tags of the kind that arrays carry here, from letters such as ``"cxyz"``."""
-    return array_module().defaultAxistags(axes)
+def native_axistags(axes: str, resolutions: Mapping[str, tuple[float, str]] | None = None) -> Any:
+    """Axis tags of the kind that arrays carry here, from letters such as ``"cxyz"``.
+
+    Args:
+        axes: the letters.
+        resolutions: by letter, the length of a step and its unit, which tags keep as ``resolution`` and ``description``.
+    """
+    module = array_module()
+    tags = module.defaultAxistags(axes)
+    if not resolutions:
+        return tags
+    known = {"": (0.0, ""), **resolutions}
+    return module.AxisTags(
+        [module.AxisInfo(info.key, info.typeFlags, *known.get(info.key, known[""])) for info in tags]
+    )
+
+
+def resolutions_of(axistags: Any) -> dict[str, tuple[float, str]]:
+    """By letter, the length of a step and the description of all axes of which the tags know it."""
+    if isinstance(axistags, str):
+        return {}
+    return {info.key: (float(info.resolution), str(info.description)) for info in axistags if info.resolution > 0}
 
 
 def axis_keys(axistags: Any) -> str:
@@ -43,9 +63,9 @@ def axis_keys(axistags: Any) -> str:
     return "".join(keys())
 
 
-def tagged(array: np.ndarray[Any, Any], axes: str) -> Any:
-    """A view of ``array`` with axis tags: a ``vigra.VigraArray`` or a ``TaggedArray``."""
-    return array_module().taggedView(array, native_axistags(axes))
+def tagged(array: np.ndarray[Any, Any], axes: Any) -> Any:
+    """A view of ``array`` with axis tags, or letters as tags: a ``vigra.VigraArray`` or a ``TaggedArray``."""
+    return array_module().taggedView(array, native_axistags(axis_keys(axes), resolutions_of(axes)))
 
 
 def in_axis_order(array: Any, axes: str) -> np.ndarray[Any, Any]:

@@ -50,9 +50,9 @@ _TYPE_OF_KEY = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AxisInfo:
-    """One axis.
+    """One axis. As in vigra, axes are equal also where the resolution of one of them is not known.
 
     Attributes:
         key: its letter: ``c`` channel, ``x``, ``y``, ``z`` space, ``t`` time, ``?`` unknown.
@@ -77,6 +77,17 @@ class AxisInfo:
     def isTemporal(self) -> bool:
         """Whether this is a time axis."""
         return bool(self.typeFlags & AxisType.Time)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AxisInfo):
+            return NotImplemented
+        known = self.resolution and other.resolution
+        return (self.key, self.typeFlags) == (other.key, other.typeFlags) and (
+            not known or self.resolution == other.resolution
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.typeFlags))
 
     def __str__(self) -> str:
         kind = "none" if self.typeFlags == AxisType.UnknownAxisType else self.typeFlags.name

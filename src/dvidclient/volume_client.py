@@ -156,7 +156,8 @@ class VolumeClient:
             progress: True for a bar on the terminal, or a function that is given the bytes that are read and all there are.
 
         Returns:
-            ``out``, or a new array with axis tags: a ``vigra.VigraArray``, or a ``TaggedArray`` where there is no vigra.
+            ``out``, or a new array with axis tags: a ``vigra.VigraArray``, or a ``TaggedArray`` where there is no vigra. The tags
+            know the size of a voxel (``resolution``) and its unit (``description``).
 
         Raises:
             BadArgument: for a box or array that cannot be.
@@ -165,7 +166,8 @@ class VolumeClient:
         box, (first, last) = self._box(start, stop)
         if out is None:
             target_zyxc = self._transfer.empty(box, last - first)
-            result = tagged(wire.from_zyxc(target_zyxc, self._layout.metainfo.axes), self._layout.metainfo.axes)
+            info = self._layout.metainfo
+            result = tagged(wire.from_zyxc(target_zyxc, info.axes), info.axistags)
         else:
             target_zyxc = wire.as_zyxc(self._checked(out, "out", start, stop), self._layout.metainfo.axes)
             result = out

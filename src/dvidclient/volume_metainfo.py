@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dvidclient import schema
-from dvidclient.arrays import axis_keys, native_axistags
+from dvidclient import schema, world
+from dvidclient.arrays import axis_keys, native_axistags, resolutions_of
 from dvidclient.errors import MetadataError
 
 SPATIAL = "xyz"
@@ -32,7 +32,8 @@ class MetaInfo:
         shape: 2 to 4 sizes in the order of ``axistags``; 0 is allowed for spatial axes (nothing stored yet).
         dtype: integers or floats, anything ``numpy.dtype`` takes.
         axistags: ``vigra.AxisTags``, ``dvidclient.axistags.AxisTags`` or a string such as ``"cxyz"``: at most one channel
-            axis ``c``, which comes first, and one to three of ``x``, ``y``, ``z`` in any order.
+            axis ``c``, which comes first, and one to three of ``x``, ``y``, ``z`` in any order. Tags with a ``resolution`` and a
+            unit of length as ``description`` say ``voxel_size`` and ``units``, too, where these are not given.
         offset: position of the first voxel, in the order of ``axistags`` (0 for the channel); default: all 0.
         voxel_size: size of a voxel along each spatial axis, in their order; None where it is not known.
         units: unit of ``voxel_size`` along each spatial axis, in their order; None where it is not known.
@@ -65,13 +66,22 @@ class MetaInfo:
             raise MetadataError("voxel_size", f"{spatial} positive numbers", self.voxel_size)
         if self.units is not None and not (len(self.units) == spatial and all(isinstance(u, str) for u in self.units)):
             raise MetadataError("units", f"{spatial} strings", self.units)
+        sizes = None if self.voxel_size is None else tuple(float(size) for size in self.voxel_size)
+        units = None if self.units is None else tuple(self.units)
+        own = axes.replace("c", "")
+        found = resolutions_of(self.axistags)
+        if sizes is None and units is None and all(axis in found for axis in own):
+            sizes = tuple(found[axis][0] for axis in own)
+            if all(world.is_unit(found[axis][1]) for axis in own):
+                units = tuple(found[axis][1] for axis in own)
+        known = {} if sizes is None else dict(zip(own, zip(sizes, units or [""] * len(own), strict=True), strict=True))
         for name, value in {
             "shape": shape,
             "dtype": _voxel_dtype(self.dtype, "dtype"),
-            "axistags": native_axistags(axes),
+            "axistags": native_axistags(axes, known),
             "offset": offset,
-            "voxel_size": None if self.voxel_size is None else tuple(float(size) for size in self.voxel_size),
-            "units": None if self.units is None else tuple(self.units),
+            "voxel_size": sizes,
+            "units": units,
         }.items():
             object.__setattr__(self, name, value)
 

@@ -37,10 +37,11 @@ _NAMES = {
     "picometre": "pm",
     "picometer": "pm",
     "å": "angstrom",
+    "angstrom": "angstrom",
     "ångström": "angstrom",
 }
-# Positions that arithmetic has put a hair beside a boundary of voxels lie on it.
-_HAIR = 1e-9
+# Positions that arithmetic has put a hair beside a boundary of voxels lie on it: so far off it, and so many times its last digit.
+_HAIR, _LAST_DIGITS = 1e-9, 8
 
 
 def metres(unit: str) -> float:
@@ -49,13 +50,22 @@ def metres(unit: str) -> float:
     Raises:
         BadArgument: it is no such unit.
     """
-    name = str(unit).strip()
-    lower = name.lower()
-    for known in (name, lower, lower.removesuffix("s")):
-        short = _NAMES.get(known, known)
-        if short in METRES:
-            return METRES[short]
+    symbol = str(unit).strip()
+    if symbol in METRES:
+        return METRES[symbol]
+    for name in (symbol.lower(), symbol.lower().removesuffix("s")):
+        if name in _NAMES:
+            return METRES[_NAMES[name]]
     raise BadArgument(f"unit: expected a unit of length such as 'nm' or 'micrometers', got {unit!r}")
+
+
+def is_unit(unit: str) -> bool:
+    """Whether ``metres`` knows a unit."""
+    try:
+        metres(unit)
+    except BadArgument:
+        return False
+    return True
 
 
 def steps_in(voxel_size: Sequence[float], units: Sequence[str], unit: str | None) -> Array:
@@ -79,7 +89,7 @@ def to_voxels(world: Any, steps: Array) -> Array:
     """The positions, int64, of the voxels that points lie in; both arrays (..., axes)."""
     places = _points(world, "world", len(steps)) / steps
     nearest = np.rint(places)
-    on_boundary = np.abs(places - nearest) <= _HAIR * np.maximum(1.0, np.abs(nearest))
+    on_boundary = np.abs(places - nearest) <= _HAIR + _LAST_DIGITS * np.spacing(np.abs(nearest))
     return np.asarray(np.where(on_boundary, nearest, np.floor(places)), np.int64)
 
 

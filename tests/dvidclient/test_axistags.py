@@ -152,3 +152,12 @@ def test_an_array_keeps_its_tags_through_pickle():
 
 def test_repr_names_the_axes():
     assert repr(volume("xy")[:1, :2]).startswith("TaggedArray(shape=(1, 2), axistags=x y, dtype=int64, data=\n[[0 1]])")
+
+
+def test_axes_are_equal_unless_both_know_another_resolution():
+    nothing, four, eight = (AxisInfo("x", AxisType.Space, step) for step in (0.0, 4.0, 8.0))
+    assert nothing == four
+    assert nothing == eight
+    assert four != eight
+    assert hash(four) == hash(eight) == hash(nothing)
+    assert AxisTags([four]) == AxisTags("x")

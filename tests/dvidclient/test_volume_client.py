@@ -328,7 +328,7 @@ def test_labels_are_read_and_written_as_volumes(server_url, node, name, post, ty
     client.modify_subvolume((0, -64, 0, 64), (1, 64, 64, 128), labels)
     client.modify_subvolume((0, 1, 2, 67), (1, 50, 4, 70), labels[:, :49, :2, :3])  # no whole blocks
     labels[0, 65:114, 2:4, 3:6] = labels[0, :49, :2, :3].copy()
-    np.testing.assert_array_equal(client.retrieve_subvolume((0, -64, 0, 64), (1, 64, 64, 128)), labels)
+    np.testing.assert_array_equal(np.asarray(client.retrieve_subvolume((0, -64, 0, 64), (1, 64, 64, 128))), labels)
     assert (client.metainfo.shape, client.metainfo.offset) == ((1, 128, 64, 64), (0, -64, 0, 64))
 
 

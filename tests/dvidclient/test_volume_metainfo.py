@@ -138,3 +138,21 @@ def test_bad_metadata_is_refused_by_the_name_of_its_field(path, value, field):
 def test_metadata_must_be_a_json_object(text):
     with pytest.raises(MetadataError, match=r"^metadata: expected"):
         MetaInfo.from_metadata(text)
+
+
+def test_axis_tags_carry_the_size_of_a_voxel_and_its_unit_both_ways():
+    info = MetaInfo((4, 2, 2, 2), "u1", "cxyz", voxel_size=(4, 4, 40), units=("nm", "nm", "micrometers"))
+    z = info.axistags["z"]
+    assert (z.resolution, z.description, info.axistags["c"].resolution) == (40.0, "micrometers", 0.0)
+    assert MetaInfo((4, 2, 2, 2), "u1", info.axistags) == info
+    assert info.axistags == array_module().defaultAxistags("cxyz")
+    assert MetaInfo((4, 2, 2, 2), "u1", array_module().defaultAxistags("cxyz")).voxel_size is None
+    # What is said of the volume itself counts more.
+    assert MetaInfo((4, 2, 2, 2), "u1", info.axistags, voxel_size=(1, 1, 1)).voxel_size == (1.0, 1.0, 1.0)
+
+
+def test_descriptions_that_are_no_units_are_not_taken_for_units():
+    module = array_module()
+    tags = module.AxisTags([module.AxisInfo(key, module.AxisType.Space, 2.0, "depth") for key in "xy"])
+    info = MetaInfo((5, 6), "u1", tags)
+    assert (info.voxel_size, info.units) == ((2.0, 2.0), None)
