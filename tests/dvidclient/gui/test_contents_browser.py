@@ -1,6 +1,7 @@
 """The window as a person sees and uses it, on a real server."""
 
 import socket
+import weakref
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from qtpy.QtGui import QHelpEvent, QPalette
 from qtpy.QtWidgets import QApplication, QToolTip
 
 from dvidclient.gui.address_bar import last_addresses
+from dvidclient.gui.catalogue import NodeEntry
 from dvidclient.gui.contents_browser import ContentsBrowser
 from dvidclient.gui.preview import label_colours
 from dvidclient.gui.selection import Selection
-from dvidclient.gui.versions_view import CREATED, GRAPH, NOTE, VERSION
+from dvidclient.gui.versions_view import CREATED, GRAPH, NOTE, VERSION, VersionsView
 
 WAIT = 20_000
 
@@ -157,6 +159,22 @@ def test_open_and_committed_versions_are_drawn_in_shapes_of_their_own(opened, co
     square, corner = at(contents.side, 0, 0), at(contents.side, 3, 3)
     assert square == corner
     assert square.red() == square.green() == square.blue() < 200
+
+
+def test_thousands_of_versions_are_drawn(qapp, screenshot):
+    view = VersionsView()
+    view.resize(700, 500)
+    chain = [node(f"u{n}", n, "master", (f"u{n - 1}",) if n else ()) for n in range(2000)]
+    view.show_nodes([*chain, *(node(f"b{n}", 2000 + n, f"branch {n}", (f"u{n}",)) for n in range(1000))])
+    view.show()
+    view.select("u1")
+    screenshot(view, "thousands")
+    assert view.selected_node.uuid == "u1"
+    assert view.columnWidth(GRAPH) < 400
+
+
+def node(uuid, version, branch, parents):
+    return NodeEntry(uuid, version, branch, f"note of {uuid}", "", "", True, parents, ())
 
 
 # ---- choosing with keys and mouse ---------------------------------------------------------------
@@ -371,6 +389,17 @@ def test_a_window_that_is_deleted_while_it_waits_leaves_nothing_behind(qtbot, ow
     gate.open.set()
     qtbot.waitUntil(lambda: any("/raw/" in path for path in gate.passed), timeout=WAIT)
     qtbot.wait(50)
+
+
+def test_a_window_that_nobody_holds_is_gone_at_once_also_while_it_waits(qtbot, own_settings, gate):
+    # Left to the garbage collector it might be destroyed in any thread, which Qt does not survive.
+    gate.holds = lambda path: True
+    browser = ContentsBrowser(gate.url)
+    browser.show()
+    qtbot.waitUntil(lambda: bool(gate.asked), timeout=WAIT)
+    held = weakref.ref(browser)
+    del browser
+    assert held() is None
 
 
 def test_a_slice_that_comes_late_does_not_replace_the_newest(opened, contents, gate, settle, qtbot):

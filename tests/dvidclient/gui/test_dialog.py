@@ -1,0 +1,125 @@
+"""Choosing in a dialog: of what is there, and a place and a name for something new."""
+
+import pytest
+
+pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not installed", exc_type=ImportError)
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QDialog
+
+from dvidclient.gui.dialog import ContentsDialog, choose
+from dvidclient.gui.selection import Selection
+
+WAIT = 20_000
+
+
+@pytest.fixture
+def dialog(qtbot, own_settings, contents, settle):
+    """Opens a dialog on the repo ``contents``."""
+
+    def open_dialog(mode):
+        dialog = ContentsDialog(contents.url, mode)
+        qtbot.addWidget(dialog)
+        dialog.show()
+        dialog.activateWindow()
+        qtbot.waitUntil(lambda: dialog.browser.repos.count() > 0, timeout=WAIT)
+        dialog.browser.repos.select(contents.uuid)
+        dialog.browser.instances.select("grayscale")
+        settle(dialog.browser)
+        return dialog
+
+    return open_dialog
+
+
+def test_a_name_for_a_new_volume_is_checked_as_it_is_typed(dialog, contents, qtbot, screenshot):
+    box = dialog("specify_new")
+    browser = box.browser
+    assert not box.ok.isEnabled()
+    assert browser.complaint.text() == "type a name for the new volume"
+    qtbot.keyClicks(browser.new_name, "bodies")
+    assert "already has 'bodies'" in browser.complaint.text()
+    assert not box.ok.isEnabled()
+    qtbot.keyClicks(browser.new_name, " 2")
+    assert "no ' '" in browser.complaint.text()
+    screenshot(box, "new-volume")
+    qtbot.keyClick(browser.new_name, Qt.Key.Key_Backspace)
+    qtbot.keyClick(browser.new_name, Qt.Key.Key_Backspace)
+    qtbot.keyClicks(browser.new_name, "-2")
+    assert box.ok.isEnabled()
+    qtbot.mouseClick(box.ok, Qt.MouseButton.LeftButton)
+    assert box.result() == QDialog.DialogCode.Accepted
+    assert box.selection == Selection(contents.url, contents.uuid, contents.newest, "bodies-2", None)
+
+
+def test_a_committed_version_takes_no_new_volume(dialog, contents, settle, qtbot):
+    box = dialog("specify_new")
+    qtbot.keyClicks(box.browser.new_name, "fresh")
+    assert box.ok.isEnabled()
+    box.browser.versions.select(contents.side)
+    settle(box.browser)
+    assert not box.ok.isEnabled()
+    assert "make a new version of it" in box.browser.complaint.text()
+    assert box.selection is None
+    box.accept()
+    assert box.isVisible()
+    box.browser.versions.select(contents.experiment)
+    settle(box.browser)
+    qtbot.keyClick(box.browser.new_name, Qt.Key.Key_Return)
+    assert not box.isVisible()
+    assert box.selection.node_uuid == contents.experiment
+
+
+def test_an_instance_of_a_committed_version_can_be_chosen(dialog, contents, settle, qtbot):
+    box = dialog("select_existing")
+    box.browser.versions.select(contents.root)
+    settle(box.browser)
+    qtbot.keyClick(box.browser.instances, Qt.Key.Key_Return)
+    assert box.result() == QDialog.DialogCode.Accepted
+    assert box.selection == Selection(contents.url, contents.uuid, contents.root, "grayscale", "uint8blk")
+
+
+def test_esc_cancels_but_first_empties_the_search(dialog, qtbot):
+    box = dialog("select_existing")
+    search = box.browser.bar.search
+    qtbot.keyClicks(search, "gray")
+    qtbot.keyClick(search, Qt.Key.Key_Escape)
+    assert box.isVisible()
+    qtbot.keyClick(search, Qt.Key.Key_Escape)
+    assert not box.isVisible()
+    assert box.result() == QDialog.DialogCode.Rejected
+
+
+def test_enter_in_the_address_opens_a_server_and_presses_no_button(dialog, contents, settle, qtbot):
+    box = dialog("select_existing")
+    qtbot.keyClick(box.browser.bar.line, Qt.Key.Key_Return)
+    assert box.isVisible()
+    qtbot.waitUntil(lambda: box.browser.repos.count() > 0, timeout=WAIT)
+    settle(box.browser)
+
+
+def in_the_dialog(act):
+    """Does something as soon as a dialog of ``choose`` has its lists, and gives the timer that waits for it."""
+    timer = QTimer()
+
+    def look():
+        dialog = QApplication.activeModalWidget()
+        if dialog is not None and dialog.ok.isEnabled():
+            timer.stop()
+            act(dialog)
+
+    timer.timeout.connect(look)
+    timer.start(10)
+    return timer
+
+
+def test_choose_returns_what_was_chosen_and_none_after_cancel(qtbot, own_settings, contents):
+    def accept(dialog):
+        dialog.browser.repos.select(contents.uuid)
+        dialog.browser.instances.select("bodies")
+        dialog.accept()
+
+    timer = in_the_dialog(accept)
+    assert choose(contents.url) == Selection(contents.url, contents.uuid, contents.newest, "bodies", "labelmap")
+    timer = in_the_dialog(lambda dialog: dialog.reject())
+    assert choose(contents.url) is None
+    assert not timer.isActive()
