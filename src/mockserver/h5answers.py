@@ -21,10 +21,14 @@ class Answers:
     Args:
         data: the file.
         most_bytes: the most bytes of voxels or of a value in one request or answer.
+
+    Attributes:
+        paths: all routes, where they are told.
     """
 
     def __init__(self, data: DataFile, most_bytes: int) -> None:
         self.data = data
+        self.paths: list[str] = []
         self.most_bytes = most_bytes
 
     def node(self, text: str) -> Node:

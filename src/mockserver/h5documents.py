@@ -29,7 +29,7 @@ def repo_info(data: DataFile, repo: Repo) -> dict[str, Any]:
         "Root": root,
         "Alias": repo.alias,
         "Description": repo.description,
-        "Log": [],
+        "Log": repo.log,
         "Properties": {},
         "DataInstances": _instances(data, repo),
         "DAG": {

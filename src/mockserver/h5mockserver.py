@@ -26,7 +26,7 @@ A volume has two to four dimensions. Its attributes, strings, each of them optio
     JSON with ``TypeName`` (``uint8blk``, ``labelblk`` ...), ``Tags`` and ``DataUUID``.
 
 On the wire, voxels are always ordered with the channel first, then x, y, z (as an array in C order: ``zyxc``). ``dvid_node`` is JSON
-with ``Parents``, ``Locked``, ``Branch``, ``Note``, ``Log``, ``Created``; ``dvid_repo`` with ``Alias``, ``Description``, ``Created``. A version shows the
+with ``Parents``, ``Locked``, ``Branch``, ``Note``, ``Log``, ``Created``; ``dvid_repo`` with ``Alias``, ``Description``, ``Log``, ``Created``. A version shows the
 data of its parent until its own is first written: then it gets a copy. A version with children takes no more changes.
 
 While a file is served, it is locked as the HDF5 library does it, and ``FILE.journal`` beside it holds the change that is being made.

@@ -24,10 +24,12 @@ ROUTES: dict[str, tuple[type[Answers], str]] = {
     "/api/server/info": (Versions, "server_info"),
     "/api/server/types": (Versions, "types"),
     "/api/server/compiled-types": (Versions, "types"),
+    "/api/help": (Versions, "help_all"),
     "/api/help/{typename}": (Versions, "help"),
     "/api/repos": (Versions, "repos"),
     "/api/repos/info": (Versions, "repos_info"),
     "/api/repo/{uuid}/info": (Versions, "repo_info"),
+    "/api/repo/{uuid}/log": (Versions, "repo_log"),
     "/api/repo/{uuid}/instance": (Versions, "new_instance"),
     "/api/node/{uuid}/commit": (Versions, "commit"),
     "/api/node/{uuid}/newversion": (Versions, "newversion"),
@@ -69,6 +71,7 @@ def application(data: DataFile, most_bytes: int = MOST_REQUEST_BYTES) -> Wsgi:
     app = falcon.App(middleware=[_WebPages()])
     app.req_options.keep_blank_qs_values = True
     answers = {kind: kind(data, most_bytes) for kind, _ in ROUTES.values()}
+    answers[Versions].paths = list(ROUTES)
     for path, (kind, name) in ROUTES.items():
         app.add_route(path, answers[kind], suffix=name)
     app.add_sink(_nothing)

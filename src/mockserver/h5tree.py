@@ -60,6 +60,7 @@ class Repo:
     alias: str = ""
     description: str = ""
     created: str = ""
+    log: list[str] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
 
     @property
@@ -99,6 +100,7 @@ class Tree:
                     continue
                 self.nodes[uuid] = _node(nodes[uuid], uuid, name)
                 repo.nodes.append(self.nodes[uuid])
+            repo.log = _strings(told, "Log")
             if repo.nodes:
                 self.repos[name] = repo
         self._connect()
@@ -162,7 +164,17 @@ def add_repo(file: h5py.File, name: str, description: str = "", alias: str = "")
     """
     group = file.require_group(DATASETS).create_group(checked_name(name, "dataset"), track_order=True)
     group.create_group("nodes", track_order=True)
-    _save(group, REPO, {"Alias": alias, "Description": description, "Created": now()})
+    save_repo(file, Repo(name, alias, description, now()))
+
+
+def save_repo(file: h5py.File, repo: Repo) -> None:
+    """Writes the attribute of a repository.
+
+    Raises:
+        Refused: it is too long.
+    """
+    told = {"Alias": repo.alias, "Description": repo.description, "Created": repo.created, "Log": repo.log}
+    _save(file[f"/{DATASETS}/{repo.name}"], REPO, told)
 
 
 def add_node(file: h5py.File, node: Node) -> None:
@@ -226,9 +238,7 @@ def _node(group: h5py.Group, uuid: str, repo: str) -> Node:
         uuid, repo, branch=_string(told, "Branch"), note=_string(told, "Note"), created=_string(told, "Created")
     )
     node.locked = told.get("Locked") is True
-    for key, strings in (("Parents", node.parents), ("Log", node.log)):
-        value = told.get(key)
-        strings += [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    node.parents, node.log = _strings(told, "Parents"), _strings(told, "Log")
     return node
 
 
@@ -243,3 +253,8 @@ def _json(group: h5py.Group, key: str) -> dict[str, Any]:
 def _string(document: dict[str, Any], key: str) -> str:
     value = document.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _strings(document: dict[str, Any], key: str) -> list[str]:
+    value = document.get(key)
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

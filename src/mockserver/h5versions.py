@@ -14,7 +14,7 @@ from mockserver.h5answers import Answers, answer, plain, say
 from mockserver.h5datafile import DataFile
 from mockserver.h5errors import NotThere, Refused
 from mockserver.h5requests import MOST_JSON_BYTES, json_object, text_field
-from mockserver.h5tree import Node, add_node, add_repo, new_uuid, save_node
+from mockserver.h5tree import Node, add_node, add_repo, new_uuid, save_node, save_repo
 
 
 class Versions(Answers):
@@ -45,6 +45,10 @@ class Versions(Answers):
     def on_get_types(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The types of instance."""
         answer(resp, h5documents.type_urls([*h5instances.TYPES, h5instances.KEYVALUE]))
+
+    def on_get_help_all(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """All routes."""
+        say(resp, "\n".join(["An HDF5 file, served as by a DVID server. Routes:", "", *self.paths, ""]))
 
     def on_get_help(self, req: falcon.Request, resp: falcon.Response, typename: str) -> None:
         """The settings of a type."""
@@ -78,6 +82,19 @@ class Versions(Answers):
         with self.data.reading("describing a repository"):
             document = h5documents.repo_info(self.data, self.repo(uuid))
         answer(resp, document)
+
+    def on_get_repo_log(self, req: falcon.Request, resp: falcon.Response, uuid: str) -> None:
+        """The log of a repository."""
+        answer(resp, {"log": self.repo(uuid).log})
+
+    def on_post_repo_log(self, req: falcon.Request, resp: falcon.Response, uuid: str) -> None:
+        """Adds lines to the log of a repository."""
+        document = json_object(self.body(req, MOST_JSON_BYTES), "the log")
+        with self.data.writing(f"writing the log of the repository of {uuid!r}", versions=True) as file:
+            repo = self.repo(uuid)
+            repo.log += _lines(document)
+            save_repo(file, repo)
+        say(resp, "")
 
     def on_get_datasets_info(self, req: falcon.Request, resp: falcon.Response) -> None:
         """All repositories, in the words of 2013."""

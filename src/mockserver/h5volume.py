@@ -166,7 +166,7 @@ class Volume:
 
     def _stored_boxes(self) -> Iterator[Box]:
         """Boxes that hold all that was ever written."""
-        if self.is_empty:
+        if self.is_empty or not self.dataset.id.get_storage_size():
             return
         if self.dataset.chunks is None:
             yield self.box

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.mockserver.conftest import Client, random_voxels, tagged
+from tests.mockserver.conftest import Client, random_voxels, tagged, worker_of
 
 from dvidclient import keyvalues
 from dvidclient.axistags import AxisTags
@@ -144,6 +144,10 @@ def test_notes_and_logs_are_written(client):
     client.post("node/abc123/note", {"note": "new"})
     client.post("node/abc123/log", {"log": ["one"]})
     client.post("node/abc123/log", {"log": ["two"]})
+    client.post("repo/abc123/log", {"log": ["of all"]})
+    assert client.post("repo/abc123/log", {"log": [7]}).status == 400
+    assert client.json("repo/abc123/log") == {"log": ["of all"]}
+    assert client.json("repo/abc123/info")["Log"] == ["of all"]
     assert client.json("node/abc123/note") == {"note": "new"}
     assert client.json("node/abc123/log") == {"log": ["one", "two"]}
 
@@ -174,6 +178,7 @@ def test_the_server_says_what_it_is_and_what_it_has(client):
     assert "Channels" in client.get("help/uint16blk").data.decode()
     assert "Channels" not in client.get("help/rgba8blk").data.decode()
     assert client.get("help/labelmap").status == 404
+    assert set(ROUTES) < set(client.get("help").data.decode().split())
 
 
 def test_repositories_are_described_as_clients_read_them(client):
@@ -517,6 +522,44 @@ def test_the_file_keeps_what_was_made_over_http(client, file, serve):
         assert AxisTags.fromJSON(stored.attrs["axistags"]).keys() == list("zyxc")
         assert json.loads(stored.attrs["dvid_metadata"])["Axes"][0]["Size"] == 5
         assert json.loads(stored.attrs["dvid_instance"])["TypeName"] == "uint64blk"
+
+
+@pytest.mark.parametrize("chunks", [None, True])
+def test_a_volume_of_enormous_extents_grows_with_what_was_written_only(path, chunks):
+    with H5MockServerDataFile(path) as made:
+        made.add_node("d", "abc")
+    with h5py.File(path, "r+") as file:
+        file["/all_nodes/abc"].create_dataset("v", (10**5, 10**6, 10**6), "u1", chunks=(64, 64, 64) if chunks else None)
+    with H5MockServer(path, same_process=True) as server:
+        asked = Client(server.url)
+        for at in ("-1_-1_-1", "999999_999999_99999", "-100000_0_7"):
+            assert asked.post(f"node/abc/v/raw/0_1_2/1_1_1/{at}", b"\7").status == 200
+        for at in ("-1_-1_-1", "999999_999999_99999", "-100000_0_7"):
+            assert asked.get(f"node/abc/v/raw/0_1_2/1_1_1/{at}").data == b"\7"
+    assert path.stat().st_size < 10_000_000
+
+
+def peak_memory(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
+@pytest.mark.slow
+def test_large_requests_take_the_memory_of_a_slab(path, serve):
+    size = 700 * 700 * 600
+    with H5MockServerDataFile(path) as made:
+        made.add_node("d", "abc")
+    server = serve(path)
+    asked = Client(server.url)
+    asked.new("uint8blk", "v", "abc")
+    before = peak_memory(worker_of(server))
+    pieces = (bytes([number]) * (700 * 700) for number in [1, 2] * 300)
+    sent = asked.ask("POST", "node/abc/v/raw/0_1_2/700_700_600/0_0_0", pieces, headers={"Content-Length": str(size)})
+    assert sent.status == 200
+    answer = asked.get("node/abc/v/raw/0_1_2/700_700_600/0_0_0", preload_content=False)
+    got = sum(np.frombuffer(piece, np.uint8).sum(dtype=int) for piece in answer.stream(1 << 20))
+    assert got == size * 3 // 2
+    assert peak_memory(worker_of(server)) - before < 170 << 20 < size // 1.6
 
 
 def test_the_page_about_it_has_all_routes_and_no_others():
