@@ -51,6 +51,9 @@ def main() -> None:
     options.add_argument("--size", type=int, default=512, help="read: edge of the volume in voxels")
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--megabytes", type=int, nargs="+", default=[64, 512], help="transfers: sizes")
+    options.add_argument(
+        "--no-plain", action="store_true", help="transfers: only with the server, not with a plain one"
+    )
     options.add_argument("--bytes", type=int, help=argparse.SUPPRESS)
     options.add_argument("--how", help=argparse.SUPPRESS)
     given = options.parse_args()
@@ -190,10 +193,10 @@ def transfers(url: str, pid: int | None, given: argparse.Namespace) -> None:
     with plain_server() as (plain, plain_pid):
         for megabytes in given.megabytes:
             count = megabytes << 20
-            for receive in ("whole", "in place"):
+            for receive in () if given.no_plain else ("whole", "in place"):
                 for path in ("length", "chunked", "chunked-4k"):
                     report(given, f"GET {receive}", f"{plain}/{path}?bytes={count}", count, plain_pid, f"plain, {path}")
-            for send in ("length", "chunked"):
+            for send in () if given.no_plain else ("length", "chunked"):
                 for kept in ("kept", "dropped"):
                     way = f"plain, body {kept}"
                     report(given, f"POST {send}", f"{plain}/{kept}?bytes={count}", count, plain_pid, way)

@@ -38,14 +38,17 @@ def dask_array(volume: Volume, chunks: Any = "auto") -> Any:
     """
     dask_arrays, dask_base = _needed("dask.array", "dask"), _needed("dask.base", "dask")
     extents = volume.extents
-    window = Window(volume._transfer, volume.axes, tuple(start for start, _ in extents.values()), volume.shape)
+    transfer = volume.transfer
+    window = Window(transfer, volume.axes, tuple(start for start, _ in extents.values()), volume.shape)
     if chunks == "auto":
         edges = chunk_shape(volume.block_shape, volume.shape, volume.dtype.itemsize)
         starts = window.start
         chunks = tuple(_cuts(start, size, edge) for start, size, edge in zip(starts, window.shape, edges, strict=True))
     # What may still change has a new name each time, so that nothing takes old results for new ones.
     changing = None if volume.node.locked else uuid.uuid4().hex
-    token = dask_base.tokenize(volume.connection.base_url, volume.path, volume._options, extents, changing)
+    token = dask_base.tokenize(
+        transfer.connection.base_url, transfer.path, transfer.scale, transfer.supervoxels, extents, changing
+    )
     return dask_arrays.from_array(
         window,
         chunks=chunks,

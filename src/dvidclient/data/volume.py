@@ -123,7 +123,7 @@ class Volume(Placed):
     @property
     def client(self) -> VolumeClient:
         """The same volume with the axes that it was created with, and arrays with axis tags."""
-        return VolumeClient(self.connection, self.node.uuid, self.name, workers=self._transfer.workers)
+        return VolumeClient(self.connection, self.node.uuid, self.name, workers=self.transfer.workers)
 
     def refresh(self: AnyVolume) -> AnyVolume:
         """Asks the server anew."""
@@ -163,7 +163,7 @@ class Volume(Placed):
         if other._options.get("supervoxels") and self.typename != "labelmap":
             raise BadArgument(f"supervoxels: only labelmaps have them, {self} has none")
         other._used_transfer = None
-        _ = other._transfer  # checks the other options
+        _ = other.transfer  # checks the other options
         return other
 
     def at_scale(self: AnyVolume, scale: int) -> AnyVolume:
@@ -199,7 +199,7 @@ class Volume(Placed):
             )
         if chosen.is_empty:
             return np.empty(chosen.shape, self.dtype) if out is None else out
-        whole = self._transfer.empty(_grid(chosen), len(chosen.channels)) if out is None else out[chosen.within_picked]
+        whole = self.transfer.empty(_grid(chosen), len(chosen.channels)) if out is None else out[chosen.within_picked]
         self._read(chosen, whole, workers, progress)
         # Not before: where all axes are dropped, this is a copy.
         return whole[chosen.within_zyxc] if out is None else out
@@ -246,9 +246,7 @@ class Volume(Placed):
             raise BadArgument(f"voxels: expected the shape {chosen.shape}, got {array.shape}") from error
         if chosen.is_empty:
             return
-        self._transfer.write(
-            chosen.box, source[chosen.within_picked], mutate=mutate, workers=workers, progress=progress
-        )
+        self.transfer.write(chosen.box, source[chosen.within_picked], mutate=mutate, workers=workers, progress=progress)
         known = self._current_layout and self.extents
         if known and any(
             picked.positions[0] < known[axis][0] or picked.positions[-1] >= known[axis][1]
@@ -302,7 +300,8 @@ class Volume(Placed):
         return self._described_layout
 
     @property
-    def _transfer(self) -> Transfer:
+    def transfer(self) -> Transfer:
+        """What moves its voxels; it can be sent to other processes, as the volume itself cannot."""
         if self._used_transfer is None:
             options = {"workers": self.node.repo.server.workers, **self._options}
             own = {name: options.pop(name) for name in ("scale", "supervoxels") if name in options}
@@ -319,7 +318,7 @@ class Volume(Placed):
         target = whole_zyxc
         if channels.step > 1:
             target = np.empty((*whole_zyxc.shape[:3], channels[-1] + 1 - channels[0]), self.dtype)
-        self._transfer.read(
+        self.transfer.read(
             chosen.box,
             target,
             first_channel=channels[0],

@@ -150,7 +150,7 @@ def test_what_is_not_installed_is_named(em, monkeypatch, call, module, extra):
 def test_a_window_can_be_sent_anywhere(em):
     volume, voxels = em
     extents = volume.extents
-    window = lazy.Window(volume._transfer, "zyx", tuple(start for start, _ in extents.values()), volume.shape)
+    window = lazy.Window(volume.transfer, "zyx", tuple(start for start, _ in extents.values()), volume.shape)
     again = pickle.loads(pickle.dumps(window))
     np.testing.assert_array_equal(again[3, 5:9, 80:100], voxels[3, 5:9, 80:100])
     assert again[0:0, :, :].shape == (0, 80, 90)

@@ -380,7 +380,7 @@ def test_several_threads_share_a_volume(opened, name):
 
 def test_the_way_to_a_volume_can_be_sent_to_other_processes(em):
     em[...] = 9
-    sent = pickle.dumps(em._transfer)
+    sent = pickle.dumps(em.transfer)
     there, again = pickle.loads(sent), pickle.loads(sent)
     assert there.connection is again.connection
     target = np.zeros((1, 1, 4, 1), np.uint8)
