@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+IMMORTAL_NONE = (3, 12)
 DEBIAN_LIBRARIES = (
     "libegl1 libgl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 libx11-xcb1 libxcb-cursor0 libxcb-icccm4 "
     "libxcb-keysyms1 libxcb-shape0 libxcb-xkb1"
@@ -42,6 +43,7 @@ def _wrong_binding() -> str:
     import qtpy
 
     found = qtpy.PYSIDE_VERSION if qtpy.PYSIDE6 else None
-    if found is None or sys.version_info >= (3, 12) or tuple(map(int, found.split(".")[:2])) < (6, 12):
+    python: tuple[int, ...] = sys.version_info[:2]
+    if found is None or python >= IMMORTAL_NONE or tuple(map(int, found.split(".")[:2])) < (6, 12):
         return ""
     return f"PySide6 {found} crashes under Python before 3.12: pip install 'PySide6-Essentials<6.12'"

@@ -59,13 +59,23 @@ class GraphLayout:
     """The lane of the version of each row."""
     edges: tuple[Edge, ...]
     lane_count: int
-    _first_rows: NDArray[np.int64] = field(repr=False, compare=False)
-    _last_rows: NDArray[np.int64] = field(repr=False, compare=False)
+    _numbers: NDArray[np.int64] = field(repr=False, compare=False)
+    """(5, edges): the fields of all edges."""
 
-    def edges_at(self, row: int) -> list[Edge]:
-        """The edges that touch a row."""
-        hits = np.flatnonzero((self._first_rows <= row) & (self._last_rows >= row))
-        return [self.edges[hit] for hit in hits]
+    def edges_at(self, row: int, last_lane: int | None = None) -> list[Edge]:
+        """The edges that touch a row.
+
+        Args:
+            row: of a version.
+            last_lane: leaves out what is right of this lane in this row.
+        """
+        child_row, child_lane, lane, parent_row, parent_lane = self._numbers
+        hit = (child_row <= row) & (parent_row >= row)
+        if last_lane is not None:
+            leftmost = np.where(row <= child_row + 1, np.minimum(lane, child_lane), lane)
+            leftmost = np.where(row >= parent_row - 1, np.minimum(leftmost, parent_lane), leftmost)
+            hit &= leftmost <= last_lane
+        return [self.edges[at] for at in np.flatnonzero(hit)]
 
 
 @dataclass(slots=True)
@@ -119,13 +129,13 @@ def lay_out(versions: Iterable[Version]) -> GraphLayout:
         while lanes and lanes[-1] is None:
             lanes.pop()
     edges.sort(key=lambda edge: (edge.child_row, edge.parent_row))
+    numbers = [(edge.child_row, edge.child_lane, edge.lane, edge.parent_row, edge.parent_lane) for edge in edges]
     return GraphLayout(
         tuple(version.uuid for version in ordered),
         tuple(placed),
         tuple(edges),
         most,
-        np.array([edge.child_row for edge in edges], np.int64),
-        np.array([edge.parent_row for edge in edges], np.int64),
+        np.array(numbers, np.int64).reshape(-1, 5).T,
     )
 
 

@@ -203,7 +203,8 @@ class _GraphDelegate(QStyledItemDelegate):
         painter.save()
         painter.setClipRect(place)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for edge in layout.edges_at(row):
+        last_lane = int(place.width() / step) + 1
+        for edge in layout.edges_at(row, last_lane):
             lane = edge.lane
             side = edge.child_lane if edge.parent_row == edge.child_row + 1 else lane
             painter.setPen(QPen(_lane_colour(lane), 2))

@@ -75,6 +75,20 @@ def test_all_lanes_are_counted_and_the_edges_of_a_row_are_found(versions):
     assert layout.lane_count > max(used)
     for row in range(len(versions)):
         assert layout.edges_at(row) == [edge for edge in layout.edges if edge.child_row <= row <= edge.parent_row]
+        assert layout.edges_at(row, layout.lane_count) == layout.edges_at(row)
+
+
+@given(histories(), st.integers(0, 4))
+def test_only_edges_that_lie_wholly_right_of_a_lane_are_left_out(versions, last_lane):
+    layout = lay_out(versions)
+    for row in range(len(versions)):
+        left_out = set(layout.edges_at(row)) - set(layout.edges_at(row, last_lane))
+        for edge in left_out:
+            # From the centre of the row before to that of the row behind.
+            lanes = {edge.lane} if edge.child_row < row < edge.parent_row else set()
+            lanes |= {edge.child_lane} if row <= edge.child_row + 1 else set()
+            lanes |= {edge.parent_lane} if row >= edge.parent_row - 1 else set()
+            assert min(lanes) > last_lane
 
 
 @given(histories())
