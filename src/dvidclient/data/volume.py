@@ -301,7 +301,7 @@ class Volume(Placed):
 
     @property
     def transfer(self) -> Transfer:
-        """What moves its voxels; it can be sent to other processes, as the volume itself cannot."""
+        """What moves its voxels."""
         if self._used_transfer is None:
             options = {"workers": self.node.repo.server.workers, **self._options}
             own = {name: options.pop(name) for name in ("scale", "supervoxels") if name in options}

@@ -378,14 +378,14 @@ def test_several_threads_share_a_volume(opened, name):
     assert [plane.min() for plane in planes] == [plane.max() for plane in planes] == list(range(64))
 
 
-def test_the_way_to_a_volume_can_be_sent_to_other_processes(em):
+def test_volumes_can_be_sent_to_other_processes_which_open_one_connection_each(em):
     em[...] = 9
-    sent = pickle.dumps(em.transfer)
-    there, again = pickle.loads(sent), pickle.loads(sent)
-    assert there.connection is again.connection
-    target = np.zeros((1, 1, 4, 1), np.uint8)
-    there.read(em._selection(np.s_[0:1, 7:8, 64:68]).box, target)
-    assert (target == 9).all()
+    sent = pickle.dumps((em, em.transfer))
+    (volume, moves), (other, _) = pickle.loads(sent), pickle.loads(sent)
+    assert volume.connection is other.connection is moves.connection
+    assert volume.connection is not em.connection
+    assert (volume.name, volume.shape, volume.node) == (em.name, em.shape, em.node)
+    assert (volume[...] == 9).all()
 
 
 # ---- the world ------------------------------------------------------------------------------
