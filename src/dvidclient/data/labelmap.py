@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy
+import urllib3
 
 from dvidclient import answers, arguments
 from dvidclient.arguments import UInt64s
 from dvidclient.connection import quoted
 from dvidclient.data.calls import ask, change, numbers_for
 from dvidclient.data.labels import Labels, UndoableLabels
+from dvidclient.labelindex import BodyIndex
 from dvidclient.sparse import SparseVolume
 
 MOST_LISTED = 10_000_000
@@ -108,6 +110,15 @@ class LabelMap(Labels, UndoableLabels):
         body = arguments.label(body, "body")
         return ask(self, f"lastmod/{body}", f"asking who last changed body {body} of {self}", answers.fields)
 
+    def index(self, body: int) -> BodyIndex:
+        """Which blocks hold a body, and how many voxels of each of its supervoxels.
+
+        Raises:
+            ServerRefused: there is no such body (404).
+        """
+        body = arguments.label(body, "body")
+        return ask(self, f"index/{body}", f"reading the index of body {body} of {self}", _index)
+
     def history(self, body: int, begin: str, end: str | None = None) -> list[dict[str, Any]]:
         """Where a body came from: the mutations of what its supervoxels belonged to, the oldest first, as the server tells it.
 
@@ -183,3 +194,10 @@ class LabelMap(Labels, UndoableLabels):
         receive = answers.numbers("SplitSupervoxel", "RemainSupervoxel")
         off, rest = change(self, path, what, receive, body=voxels.to_wire(), query=query)
         return off, rest
+
+
+def _index(response: urllib3.BaseHTTPResponse) -> BodyIndex:
+    try:
+        return BodyIndex.from_wire(response.read())
+    except ValueError as error:
+        raise answers.Broken(f"expected the index of a body: {error}") from None

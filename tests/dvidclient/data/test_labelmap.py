@@ -148,6 +148,21 @@ def test_sizes_are_of_bodies_or_of_supervoxels(labels, labels_zyx, reads):
     }
 
 
+def test_an_index_tells_where_each_supervoxel_is(labels, labels_zyx, reads):
+    mutation = labels.merge(11, 22)
+    reads(lambda: labels.index(11).mutation, mutation)
+    index = labels.index(11)
+    expected = []
+    for z, y, x in numpy.ndindex(1, 2, 3):
+        block = labels_zyx[z * 32 : z * 32 + 32, y * 32 : y * 32 + 32, x * 32 : x * 32 + 32]
+        expected += [[z, y, x, label, (block == label).sum()] for label in (11, 22) if (block == label).any()]
+    found = numpy.column_stack([index.blocks_zyx, index.supervoxels, index.voxels])
+    assert found.tolist() == expected
+    assert (index.body, index.user) == (11, "tester")
+    with pytest.raises(ServerRefused):
+        labels.index(NEVER)
+
+
 def test_bodies_are_listed_in_pages_or_at_once(labels, labels_zyx):
     assert labels.listlabels().tolist() == [11, 22, 33]
     assert labels.listlabels(start=12).tolist() == [22, 33]
