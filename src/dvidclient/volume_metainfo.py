@@ -120,6 +120,7 @@ class MetaInfo:
         Raises:
             MetadataError: names the field that is wrong.
         """
+        axes = _axes(axes)
         parsed = _parsed(document)
         schema.check(parsed, cls.schema(), "", whole="metadata")
         values = parsed["Properties"]["Values"]

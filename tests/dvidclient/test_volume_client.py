@@ -461,3 +461,12 @@ def test_connections_are_kept(create, proxy):
 def test_repr_says_which_volume_it_is(create, node, name, server_url):
     client = create((1, 8, 8, 8), np.uint8, "cxyz")
     assert repr(client) == f"<VolumeClient {name!r} at node {node!r} of {server_url}: cxyz (1, 8, 8, 8), uint8>"
+
+
+@pytest.mark.parametrize(
+    "tags", ["volume_axes=", "volume_axes=cxyq", "volume_axes=cxyz,volume_min=1,volume_max=-1_0_0"]
+)
+def test_tags_that_say_nothing_of_use_are_left_aside(server_url, node, name, post, tags):
+    document = {"typename": "uint8blk", "dataname": name, "Tags": tags}
+    post(f"{server_url}/api/repo/{node}/instance", document)
+    assert VolumeClient(server_url, node, name).metainfo.axes == "cxyz"

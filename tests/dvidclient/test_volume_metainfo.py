@@ -156,3 +156,9 @@ def test_descriptions_that_are_no_units_are_not_taken_for_units():
     tags = module.AxisTags([module.AxisInfo(key, module.AxisType.Space, 2.0, "depth") for key in "xy"])
     info = MetaInfo((5, 6), "u1", tags)
     assert (info.voxel_size, info.units) == ((2.0, 2.0), None)
+
+
+@pytest.mark.parametrize("axes", ["", "c", "cxyq", "xyzc", "xx", "cxyzt"])
+def test_axes_that_no_volume_has_are_refused(axes):
+    with pytest.raises(MetadataError, match=r"^axistags: expected 2 to 4 axes"):
+        MetaInfo.from_metadata(METADATA, axes)
