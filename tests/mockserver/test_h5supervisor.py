@@ -109,6 +109,7 @@ def test_a_server_that_is_killed_while_it_writes_leaves_a_file_with_all_that_was
             for writer in writers:
                 writer.result()
         server.shutdown()
+        eventually(lambda pid=worker: not is_running(pid))
         with H5MockServerDataFile(path):
             pass  # puts the file right
         assert not journal_path(path).exists()
@@ -129,7 +130,7 @@ def test_a_worker_ends_with_its_parent_and_leaves_the_file_to_others(file, serve
     server = serve(file)
     worker = worker_of(server)
     os.kill(server.pid, signal.SIGKILL)
-    eventually(lambda: not is_running(worker))
+    eventually(lambda: not is_running(worker) and not is_running(server.pid))
     server.shutdown()
     with H5MockServerDataFile(file) as opened:
         opened.add_node("my_dataset", "next")
