@@ -21,6 +21,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,7 +111,8 @@ def reading(url: str, pid: int | None, given: argparse.Namespace) -> None:
         client_cpu, server_cpu = (statistics.mean(part) for part in zip(*cpu[name], strict=True))
         print(
             f"{name:28} median {statistics.median(seconds[name]) * 1e3:6.1f} ms  best {min(seconds[name]) * 1e3:6.1f} ms  "
-            f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})  "
+            f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
+            f"of the best {min(seconds[name]) / min(first):.2f}  "
             f"CPU client {client_cpu * 1e3:4.0f} ms, server {server_cpu * 1e3:4.0f} ms, "
             f"cores in use {(client_cpu + server_cpu) / statistics.mean(seconds[name]):.2f}"
         )
@@ -217,9 +219,11 @@ def report(given: argparse.Namespace, how: str, url: str, count: int, pid: int |
     command = [sys.executable, __file__, "one-transfer", "--how", how, "--url", url, "--bytes", str(count)]
     found = []
     for _ in range(given.rounds):
-        before, used = reset_peaks(pid), cpu_of(pid)
-        answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        found.append({**json.loads(answer.stdout), "server": peaks(pid) - before, "server_cpu": cpu_of(pid) - used})
+        used = cpu_of(pid)
+        with watched(pid) as server:
+            answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        used = cpu_of(pid) - used
+        found.append({**json.loads(answer.stdout), "server": server.most - server.before, "server_cpu": used})
     label = f"{count >> 20:4} MB {how:14} {where}"
     if refused := found[0].get("refused"):
         print(f"{label:52} refused: {refused}")
@@ -246,7 +250,7 @@ def one_transfer(how: str, url: str, count: int) -> dict[str, Any]:
         uuid, _, name = rest.partition("#")
         volume = dvidclient.connect(base, os.environ.get("DVID_ADMIN_TOKEN")).node(uuid)[name]
         _ = volume.shape
-    before, used = reset_peaks(os.getpid()), own_cpu()
+    before, used = reset_peak(), own_cpu()
     began = time.perf_counter()
     try:
         refused = transfer_now(verb, way, base, count, body, volume, connection, pool)
@@ -255,7 +259,7 @@ def one_transfer(how: str, url: str, count: int) -> dict[str, Any]:
     if refused:
         return {"refused": refused}
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "client": peaks(os.getpid()) - before, "client_cpu": own_cpu() - used}
+    return {"seconds": seconds, "client": peak() - before, "client_cpu": own_cpu() - used}
 
 
 def transfer_now(
@@ -399,17 +403,41 @@ def cpu_of(pid: int | None) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def reset_peaks(pid: int | None) -> int:
-    """Bytes of memory in use now; from here on the most is counted anew."""
-    for each in family(pid):
-        with open(f"/proc/{each}/clear_refs", "w") as refs:
-            refs.write("5")
-    return _status(pid, "VmRSS")
+def reset_peak() -> int:
+    """Bytes of memory that this process uses now; from here on the most is counted anew."""
+    with open("/proc/self/clear_refs", "w") as refs:
+        refs.write("5")
+    return _status(os.getpid(), "VmRSS")
 
 
-def peaks(pid: int | None) -> int:
+def peak() -> int:
     """The most bytes of memory since then."""
-    return _status(pid, "VmHWM")
+    return _status(os.getpid(), "VmHWM")
+
+
+class Watched(threading.Thread):
+    """The memory of a server, without what it maps of files: looked at all the time, as the kernel keeps no such peak."""
+
+    def __init__(self, pid: int | None) -> None:
+        super().__init__(daemon=True)
+        self.pid = pid
+        self.before = self.most = _status(pid, "RssAnon")
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.003):
+            self.most = max(self.most, _status(self.pid, "RssAnon"))
+
+
+@contextmanager
+def watched(pid: int | None) -> Iterator[Watched]:
+    watch = Watched(pid)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.ended.set()
+        watch.join()
 
 
 def _status(pid: int | None, field: str) -> int:
