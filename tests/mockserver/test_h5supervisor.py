@@ -75,17 +75,17 @@ SIDE = 48
 
 def write_on_and_on(url, number, answered, stop):
     """Fills a volume with one value after the other; what was answered is noted."""
-    client = VolumeClient(url, "abc", f"v{number}", retries=0)
-    for value in range(answered[number] + 1, 250):
-        if stop.is_set():
-            return
-        try:
+    try:
+        client = VolumeClient(url, "abc", f"v{number}", retries=0)
+        for value in range(answered[number] + 1, 250):
+            if stop.is_set():
+                return
             # The volume grows meanwhile, so that the structure of the file changes, too.
             edge = min(SIDE, 8 + value)
             client.modify_subvolume((0, 0, 0, 0), (1, SIDE, SIDE, edge), np.full((1, SIDE, SIDE, edge), value, "u1"))
-        except ClientError:
-            return
-        answered[number] = value
+            answered[number] = value
+    except ClientError:
+        return
 
 
 def test_a_server_that_is_killed_while_it_writes_leaves_a_file_with_all_that_was_answered(path):
@@ -102,7 +102,9 @@ def test_a_server_that_is_killed_while_it_writes_leaves_a_file_with_all_that_was
         stop = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             writers = [pool.submit(write_on_and_on, server.url, n, answered, stop) for n in range(3)]
-            time.sleep(float(rng.uniform(0.1, 0.6)))
+            before = sum(answered)
+            eventually(lambda before=before: sum(answered) > before + 3)
+            time.sleep(float(rng.uniform(0, 0.3)))
             os.kill(server.pid, signal.SIGKILL)
             os.kill(worker, signal.SIGKILL)
             stop.set()
@@ -123,7 +125,7 @@ def test_a_server_that_is_killed_while_it_writes_leaves_a_file_with_all_that_was
                 assert stored.shape[0] >= edge
                 assert (stored[:edge] == value).all()
                 answered[number] = value
-    assert min(answered) > 3
+    assert sum(answered) >= 15
 
 
 def test_a_worker_ends_with_its_parent_and_leaves_the_file_to_others(file, serve):
