@@ -14,8 +14,8 @@ import pytest
 from dvid.config import load_config
 from dvid.http.board import Board
 from dvid.http.gate import Gate
-from dvid.http.journal import Journal, Record
-from dvid.http.tally import joined_kinds, joined_pings, last_second
+from dvid.http.journal import Journal
+from dvid.http.tally import Record, joined_kinds, joined_pings, last_second
 
 
 def record(path: str = "/api/heartbeat", **changes: object) -> Record:

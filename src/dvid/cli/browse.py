@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dvid.cli.complaints import FAILURE
-from dvid.cli.target import SERVER_VARIABLE
+from dvid.cli.opening import SERVER_VARIABLE
 
 
 def browse(

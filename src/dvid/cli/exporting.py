@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvid.cli.opening import open_target
 from dvid.cli.options import Data, Server, Workers, three_integers, three_positive
-from dvid.cli.target import OpenVolume, open_target
+from dvid.cli.target import OpenVolume
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import Box, Xyz, Zyx, reverse3
 

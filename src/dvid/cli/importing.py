@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from dvid.cli.opening import open_target
 from dvid.cli.options import Data, Server, Workers, three_integers, three_positive
-from dvid.cli.target import LABEL_TYPES, OpenLabels, OpenVolume, Target, open_target
+from dvid.cli.target import LABEL_TYPES, OpenLabels, OpenVolume, Target
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, reverse3
 

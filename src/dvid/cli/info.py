@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dvid.cli.opening import open_target
 from dvid.cli.options import Data, Server
-from dvid.cli.target import Document, Target, VolumeInfo, open_target
+from dvid.cli.target import Document, Target, VolumeInfo
 from dvid.errors import DvidError, UnknownNode
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvid.cli.opening import open_target
 from dvid.cli.options import Data, Server, Workers
-from dvid.cli.target import OpenLabels, open_target
+from dvid.cli.target import OpenLabels
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import Box
 

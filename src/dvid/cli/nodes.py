@@ -8,8 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 from dvid.cli.labels import INSTANCE, composite, dump, export_shards, fvdb, repair_max_label, set_next_label
+from dvid.cli.opening import open_target
 from dvid.cli.options import Data, Server, Workers, three_integers
-from dvid.cli.target import open_target
 
 
 class _NodeGroup(TyperGroup):

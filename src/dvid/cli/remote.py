@@ -9,17 +9,15 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-import urllib3
 from numpy.typing import NDArray
 
+from dvid.cli.answers import json_answer
 from dvid.cli.target import Document, OpenLabels, OpenVolume, VolumeInfo, no_labels
 from dvid.errors import BadRequest, UnknownNode
 from dvid.geometry import Box
 from dvidclient.connection import Connection, quoted
 from dvidclient.volume_client import VolumeClient
 from dvidclient.wire import from_zyxc
-
-LARGEST_ANSWER = 1 << 30
 
 
 class ServerVolume:
@@ -201,14 +199,3 @@ def _node(uuid: str) -> str:
 
 def _instance(uuid: str, name: str) -> str:
     return f"/api/repo/{quoted(uuid, 'uuid')}/instance/{quoted(name, 'name')}"
-
-
-def json_answer(response: urllib3.BaseHTTPResponse) -> Any:
-    """The JSON of an answer, or None where it is empty."""
-    text = response.read(LARGEST_ANSWER)
-    if not text.strip():
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise urllib3.exceptions.ProtocolError(f"expected JSON, got {text[:80]!r}") from None

@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
-import urllib3
 
-from dvid.cli.remote import LARGEST_ANSWER, json_answer
+from dvid.cli.answers import json_answer, whole_answer
 from dvid.cli.target import VolumeInfo
 from dvid.codecs.compression import lz4_compress, lz4_decompress
 from dvid.codecs.labelindex import LabelIndices, decode_label_indices
@@ -66,7 +65,7 @@ class ServerLabels:
     def _read(self, box: Box, scale: int, supervoxels: bool) -> Labels:
         query = {"scale": scale, "supervoxels": str(supervoxels).lower()}
         packed = self._connection.request(
-            "GET", self._box_path(box, query), what=f"reading {self.info.name!r}", receive=_bytes
+            "GET", self._box_path(box, query), what=f"reading {self.info.name!r}", receive=whole_answer
         )
         data = lz4_decompress(packed, box.voxels * 8)
         return np.frombuffer(data, "<u8").astype(np.uint64, copy=False).reshape(box.shape_zyx)
@@ -85,7 +84,7 @@ class ServerLabels:
             "POST",
             self._box_path(whole, {}),
             what=f"writing to {self.info.name!r}",
-            receive=_bytes,
+            receive=whole_answer,
             body=lz4_compress(np.ascontiguousarray(voxels, "<u8").tobytes()),
             content_type="application/octet-stream",
         )
@@ -186,10 +185,6 @@ class ServerLabels:
             "GET",
             f"{self._path}/{rest}",
             what=f"{rest.partition('?')[0]} of {self.info.name!r}",
-            receive=_bytes,
+            receive=whole_answer,
             body=None if body is None else json.dumps(body).encode(),
         )
-
-
-def _bytes(response: urllib3.BaseHTTPResponse) -> bytes:
-    return response.read(LARGEST_ANSWER)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from dvid.cli.opening import open_target
 from dvid.cli.options import Data, NewOptions, Passcode, Server, Yes, key_values, make_sure
-from dvid.cli.target import open_target
 
 repos_app = typer.Typer(name="repos", no_args_is_help=True, help="Make and delete repos.")
 repo_app = typer.Typer(

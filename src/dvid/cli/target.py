@@ -1,17 +1,13 @@
 """What the commands work on: a running server, or a store opened by the command itself.
 
-The rule: with --data DIR it is the store in DIR; without, the server of --server, of DVID_SERVER, or of
-http://127.0.0.1:8000. Both do the same, and describe themselves in the documents of the HTTP API.
+Both do the same, and describe themselves in the documents of the HTTP API.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
-
-import typer
 
 from dvid.errors import BadRequest
 from dvid.geometry import Box, Zyx, reverse3
@@ -24,9 +20,6 @@ if TYPE_CHECKING:
     from dvid.kernels.runs import Runs
     from dvid.labels.agglomeration import Regrouping
     from dvid.labels.tables import Labels
-
-SERVER_VARIABLE = "DVID_SERVER"
-DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 LABEL_TYPES = ("labelmap",)
 
@@ -262,27 +255,3 @@ class Target(Protocol):
 def no_labels(info: VolumeInfo) -> BadRequest:
     """The error for an instance that is no segmentation."""
     return BadRequest(f"{info.name!r} holds an image, not labels that make up bodies")
-
-
-def open_target(server: str | None, data: str | None, *, read_only: bool = False, create: bool = False) -> Target:
-    """What the options name.
-
-    Args:
-        server: the value of --server.
-        data: the value of --data.
-        read_only: nothing is to be changed.
-        create: an empty or missing folder may be made a store.
-
-    Raises:
-        typer.BadParameter: both are given.
-        StoreUnusable: the folder is not a store.
-    """
-    if data is not None and server is not None:
-        raise typer.BadParameter("--server and --data exclude each other: ask a server, or open a store")
-    if data is not None:
-        from dvid.cli.local import StoreTarget
-
-        return StoreTarget(data, read_only=read_only, create=create)
-    from dvid.cli.remote import ServerTarget
-
-    return ServerTarget(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)

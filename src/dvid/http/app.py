@@ -20,10 +20,11 @@ from dvid.http.board import Board
 from dvid.http.calls import EXCHANGE, InstanceRequest, NodeRequest, Request, Service, skip_body
 from dvid.http.console import console_file
 from dvid.http.gate import Gate
-from dvid.http.journal import Journal, Record
+from dvid.http.journal import Journal
 from dvid.http.replies import STATUS_LINES, Answer, Body, answer_of, error_answer
 from dvid.http.retries import Attempt
 from dvid.http.routing import Match, Table
+from dvid.http.tally import Record
 from dvid.http.throttle import HeavyRequest
 from dvid.http.webclient import client_file
 from dvid.routes import Reply, Route

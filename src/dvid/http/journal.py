@@ -15,42 +15,18 @@ import threading
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 
 from dvid.config import Config
 from dvid.http.board import Board
 from dvid.http.gate import Gate
-from dvid.http.tally import Tally, publishable, restored
+from dvid.http.tally import Record, Tally, publishable, restored
 
 INTERVAL = 0.02
 """Seconds from an answer to its line in the log and its place in the sums."""
 _MOST_PENDING = 100_000  # records; beyond it the log is losing lines rather than the server its memory
 _encode = msgspec.json.Encoder().encode
-
-
-class Record(NamedTuple):
-    """An answered request."""
-
-    time: float
-    """When it came, in seconds since 1970."""
-    seconds: float
-    method: str
-    path: str
-    area: str
-    """What it was about: server, repo, node or a type of data."""
-    status: int
-    received: int
-    """Bytes of its body."""
-    sent: int
-    """Bytes of the answer."""
-    user: str
-    app: str
-    remote: str
-    """Address of the sender."""
-    cut: bool
-    """True if the answer was not sent to its end."""
 
 
 class Journal:

@@ -1,16 +1,13 @@
-"""Sums over the requests of one worker, as they are shared with the others."""
+"""Answered requests, and sums over those of one worker, as they are shared with the others."""
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_left
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import msgspec
-
-if TYPE_CHECKING:
-    from dvid.http.journal import Record
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of the classes of duration, in seconds; one class more is above them."""
@@ -18,6 +15,29 @@ _SECONDS_KEPT = 5
 _MOST_KINDS = 500
 _MOST_USERS = 200
 _PINGS = frozenset({"/api/heartbeat", "/api/load", "/api/user-latencies"})
+
+
+class Record(NamedTuple):
+    """An answered request."""
+
+    time: float
+    """When it came, in seconds since 1970."""
+    seconds: float
+    method: str
+    path: str
+    area: str
+    """What it was about: server, repo, node or a type of data."""
+    status: int
+    received: int
+    """Bytes of its body."""
+    sent: int
+    """Bytes of the answer."""
+    user: str
+    app: str
+    remote: str
+    """Address of the sender."""
+    cut: bool
+    """True if the answer was not sent to its end."""
 
 
 class Kind(msgspec.Struct, array_like=True):
