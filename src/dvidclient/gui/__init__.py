@@ -7,7 +7,9 @@ with OK and Cancel.
 from __future__ import annotations
 
 import os
+import platform
 import sys
+from typing import Any
 
 IMMORTAL_NONE = (3, 12)
 DEBIAN_LIBRARIES = (
@@ -42,8 +44,11 @@ def _wrong_binding() -> str:
     """
     import qtpy
 
-    found = qtpy.PYSIDE_VERSION if qtpy.PYSIDE6 else None
-    python: tuple[int, ...] = sys.version_info[:2]
-    if found is None or python >= IMMORTAL_NONE or tuple(map(int, found.split(".")[:2])) < (6, 12):
+    found: Any = qtpy.PYSIDE_VERSION if qtpy.PYSIDE6 else None
+    if found is None or _numbers(platform.python_version()) >= IMMORTAL_NONE or _numbers(found) < (6, 12):
         return ""
     return f"PySide6 {found} crashes under Python before 3.12: pip install 'PySide6-Essentials<6.12'"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")[:2]))

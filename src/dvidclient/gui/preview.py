@@ -199,7 +199,7 @@ def thinned(voxels: NDArray[Any], step: int, *, labels: bool) -> NDArray[Any]:
 
 
 def label_colours(labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """A colour for each label, always the same, and the one that a server gives it: label 0 is black.
+    """A colour for each label, always the same, and the one that ``dvid serve`` gives it: label 0 is black.
 
     Args:
         labels: integers of any shape.

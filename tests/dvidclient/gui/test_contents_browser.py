@@ -209,6 +209,7 @@ def test_the_selection_is_told_when_it_changes(opened, contents, qtbot):
 def test_enter_chooses(opened, contents, qtbot, view, key):
     browser = opened()
     browser.activateWindow()
+    qtbot.waitUntil(browser.isActiveWindow, timeout=WAIT)
     widget = getattr(browser, view)
     widget.setFocus()
     with qtbot.waitSignal(browser.chosen, timeout=WAIT) as chosen:
@@ -239,12 +240,13 @@ def test_another_repo_shows_its_own_contents(opened, other_repo, settle):
 def test_tab_leads_through_all_parts_in_their_order(opened, qtbot):
     browser = opened()
     browser.activateWindow()
+    qtbot.waitUntil(browser.isActiveWindow, timeout=WAIT)
     browser.bar.search.setFocus()
     wanted = [browser.repos, browser.versions, browser.instances, browser.preview.slider, browser.details]
     seen = []
     for _ in range(20):
-        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
-        seen.append(QApplication.focusWidget())
+        qtbot.keyClick(browser.focusWidget(), Qt.Key.Key_Tab)
+        seen.append(browser.focusWidget())
     assert [widget for widget in dict.fromkeys(seen) if widget in wanted] == wanted
 
 
@@ -254,9 +256,10 @@ def test_tab_leads_through_all_parts_in_their_order(opened, qtbot):
 def test_ctrl_f_searches_and_esc_ends_it(opened, contents, other_repo, qtbot, screenshot):
     browser = opened()
     browser.activateWindow()
+    qtbot.waitUntil(browser.isActiveWindow, timeout=WAIT)
     browser.versions.setFocus()
     qtbot.keyClick(browser.versions, Qt.Key.Key_F, Qt.KeyboardModifier.ControlModifier)
-    assert browser.bar.search.hasFocus()
+    qtbot.waitUntil(browser.bar.search.hasFocus, timeout=WAIT)
     qtbot.keyClicks(browser.bar.search, "worth")
     assert shown_repos(browser) == [other_repo.alias]
     assert browser.repo.uuid == other_repo.uuid
@@ -453,6 +456,7 @@ def test_a_slice_that_fails_is_said_above_it_and_retry_asks_again(opened, conten
 def test_f5_shows_what_is_new_and_keeps_the_selection(opened, contents, gate, settle, post, qtbot):
     browser = opened(gate.url)
     browser.activateWindow()
+    qtbot.waitUntil(browser.isActiveWindow, timeout=WAIT)
     browser.versions.select(contents.side)
     browser.instances.select("bodies")
     settle(browser)
