@@ -23,13 +23,15 @@ WAIT = 20_000
 def pytest_collection_modifyitems(config, items):
     """Warnings of Qt fail tests; and without the plugin for tests of Qt they are skipped."""
     here = Path(__file__).parent
+    with_qt = config.pluginmanager.hasplugin("pytest-qt")
     for item in items:
         if here not in item.path.parents:
             continue
-        item.add_marker(pytest.mark.qt_log_level_fail("WARNING"))
-        item.add_marker(pytest.mark.qt_log_ignore("This plugin does not support"))
-        if "qtbot" in getattr(item, "fixturenames", ()) and not config.pluginmanager.hasplugin("pytest-qt"):
-            item.add_marker(pytest.mark.skip(reason="pytest-qt is not loaded"))
+        if with_qt:
+            item.add_marker(pytest.mark.qt_log_level_fail("WARNING"))
+            item.add_marker(pytest.mark.qt_log_ignore("This plugin does not support"))
+        elif {"qtbot", "qapp"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.skip(reason="pytest-qt is not loaded: it needs Qt and the libraries of Qt"))
 
 
 @pytest.fixture
