@@ -1,5 +1,6 @@
 """A server to talk to: the one at DVID_URL, or one of our own; and a way to it on which things go wrong."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -27,17 +28,46 @@ def no_token_in_the_environment(admin_token, monkeypatch):
     monkeypatch.delenv("DVID_ADMIN_TOKEN", raising=False)
 
 
+def pytest_generate_tests(metafunc):
+    """Modules that name several SERVERS are tested on each of them; elsewhere, and where DVID_URL is set, there is one."""
+    servers = getattr(metafunc.module, "SERVERS", None)
+    if servers and "server_url" in metafunc.fixturenames and "DVID_URL" not in os.environ:
+        metafunc.parametrize("server_url", servers, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory, admin_token):
-    """The URL of a server; of DVID_URL where that is set, elsewhere of a server of this session."""
+def server_url(request, tmp_path_factory, admin_token):
+    """The URL of a server: of DVID_URL where that is set, elsewhere of one of this session, "dvid" or "hdf5"."""
     if url := os.environ.get("DVID_URL"):
         yield url.rstrip("/")
         return
-    folder = tmp_path_factory.mktemp("dvid")
+    kind = getattr(request, "param", "dvid")
+    started = {"dvid": running_dvid, "hdf5": running_hdf5}[kind]
+    with started(tmp_path_factory.mktemp(kind), admin_token) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_hdf5(folder, admin_token):
+    """The server of an HDF5 file."""
+    from mockserver.h5mockserver import H5MockServer, H5MockServerDataFile
+
+    path = folder / "mock_storage.h5"
+    with H5MockServerDataFile(path) as file:
+        file.add_node("a dataset", uuid.uuid4().hex)
+    with H5MockServer(path, ("127.0.0.1", 0)) as server:
+        yield server.url.rstrip("/")
+
+
+@contextlib.contextmanager
+def running_dvid(folder, admin_token):
+    """The service, on a new store."""
     # The Python with vigra is another one than the server's.
-    command = [os.environ.get("DVID_PYTHON", sys.executable), "-u", "-m", "dvid", "serve", "--data", str(folder / "data"), "--http", "127.0.0.1:0"]
+    python = os.environ.get("DVID_PYTHON", sys.executable)
+    data = str(folder / "data")
+    command = [python, "-u", "-m", "dvid", "serve", "--data", data, "--http", "127.0.0.1:0"]
+    environment = {**os.environ, "DVID_ADMIN_TOKEN": admin_token, "DVID_SERVER_ALLOW_LABELMAP_SPLIT": "true"}
     with open(folder / "log", "wb") as log:
-        environment = {**os.environ, "DVID_ADMIN_TOKEN": admin_token}
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     try:
         printed = []

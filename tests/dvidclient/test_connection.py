@@ -5,6 +5,8 @@ import pytest
 from dvidclient.connection import Connection, base_url, quoted
 from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
 
+SERVERS = ["dvid", "hdf5"]
+
 
 def first(faults):
     """Faults that come one after the other, then none."""

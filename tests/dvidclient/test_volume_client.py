@@ -19,6 +19,8 @@ import numpy, vigra
 from dvidclient.volume_client import VolumeClient
 from dvidclient.volume_metainfo import MetaInfo
 
+SERVERS = ["dvid", "hdf5"]
+
 # Create a new remote volume
 uuid = 'abcde'
 metainfo = MetaInfo( (4,200,200,200), numpy.uint8, vigra.defaultAxistags('cxyz') )

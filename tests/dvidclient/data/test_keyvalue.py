@@ -9,6 +9,8 @@ from dvidclient.data import keyvalue
 from dvidclient.data.keyvalue import KeyValues
 from dvidclient.errors import BadArgument, ServerRefused
 
+SERVERS = ["dvid", "hdf5"]
+
 
 @pytest.fixture
 def kv(made):

@@ -15,6 +15,8 @@ from dvidclient.data.volume import Volume
 from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
 from dvidclient.volume_metainfo import MetaInfo
 
+SERVERS = ["dvid", "hdf5"]
+
 
 @pytest.fixture(scope="session")
 def opened(server_url, node, admin_token):
