@@ -29,9 +29,11 @@ demo: $(VENV)/.installed ## Serve a volume and its segmentation in two versions,
 serve: $(VENV)/.installed ## Run a server (DATA=folder of the store, PORT=8000, ARGS=other options)
 	@$(BIN)/dvid serve --http 127.0.0.1:$(PORT) $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+# The plugin for tests of Qt ends all tests where Qt cannot be loaded; without it, those of the contents browser skip and say why.
+test: QT = $(shell $(BIN)/python -c "import PySide6.QtWidgets" 2>/dev/null || echo -p no:pytest-qt)
 test: $(VENV)/.with-test ## Run all tests, the fast ones first and one file on each core (ARGS=options of pytest)
-	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(ARGS)
-	$(BIN)/python -m pytest -q -m slow $(ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(QT) $(ARGS)
+	$(BIN)/python -m pytest -q -m slow $(QT) $(ARGS)
 	@$(MAKE) --no-print-directory $(VIGRA)/.installed
 	@! [ -x $(VIGRA)/bin/python ] || $(MAKE) --no-print-directory test-vigra
 
@@ -77,7 +79,7 @@ $(VENV)/.installed: pyproject.toml src/pyproject.toml | $(VENV)/bin/pip
 	@touch $@
 
 $(VENV)/.with-%: pyproject.toml $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --group $*
+	$(BIN)/python -m pip install --quiet --editable ./src --group $*
 	@touch $@
 
 # Where vigra is missing and cannot be installed, there is no Python in it, and the tests with vigra do not run.

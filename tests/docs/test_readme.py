@@ -41,7 +41,9 @@ def test_the_tour_in_python_works(serve: Any, tmp_path: Path) -> None:
     server = serve(tmp_path / "my-data", token=None)
     where = server.url.removeprefix("http://").rstrip("/")
     assert SAID in over_http
-    assert run([sys.executable, "-c", over_http.replace(SAID, where)], tmp_path) == "(1, 128, 128, 10) uint8\n"
+    assert run([sys.executable, "-c", over_http.replace(SAID, where)], tmp_path) == (
+        "uint8blk 'gray' 126.55517578125 5\n[1 3] 262144\n"
+    )
 
 
 def test_the_tour_with_curl_works(serve: Any, tmp_path: Path) -> None:
