@@ -34,12 +34,16 @@ While a file is served, it is locked as the HDF5 library does it, and ``FILE.jou
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:
-    # Run as a file: the modules beside it are no modules of their own, and the package need not be installed.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+if __name__ == "__main__":
+    if not __package__:
+        # Run as a file: the modules beside it are no modules of their own, and the package need not be installed.
+        sys.path[0] = str(Path(__file__).resolve().parents[1])
+    if missing := [name for name in ("falcon", "h5py", "waitress") if importlib.util.find_spec(name) is None]:
+        sys.exit(f"h5mockserver: needs {', '.join(missing)}: pip install 'dvidclient[hdf5]'")
 
 import argparse
 import json
