@@ -13,7 +13,11 @@ from dvidclient.volume_metainfo import MetaInfo
 
 @pytest.fixture
 def em(server_url, node, name):
-    return dvidclient.connect(server_url).node(node).create_volume(name, MetaInfo((64, 64, 64), "u1", "zyx"))
+    return (
+        dvidclient.connect(server_url)
+        .node(node)
+        .create_volume(name, MetaInfo((64, 64, 64), "u1", "zyx", voxel_size=(8, 8, 8), units=("nm", "nm", "nm")))
+    )
 
 
 def test_volumes_are_read_and_written_by_many_tasks_at_once(server_url, node, em):
@@ -34,8 +38,9 @@ def test_all_methods_of_an_instance_are_awaited_and_properties_are_asked_for(ser
     async def work():
         async with aio.connect(server_url) as server:
             volume = await (await server.node(node)).instance(em.name)
-            await volume.set_voxel_size((3, 2, 1))
-            assert await volume.get("voxel_size") == (3.0, 2.0, 1.0)
+            assert (await volume.refresh()) is volume.blocking
+            assert (await volume.to_world([1, 2, 3], unit=None)).tolist() == [8, 16, 24]
+            assert await volume.get("voxel_size") == (8.0, 8.0, 8.0)
             assert (await volume.run(np.asarray, volume.blocking)).shape == (64, 64, 64)
             with pytest.raises(AttributeError, match=r"has no method 'shape'; for properties: await get\('shape'\)"):
                 await volume.shape()
