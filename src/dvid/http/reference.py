@@ -26,7 +26,7 @@ It is the API of DVID, Janelia's data service, whose clients work unchanged.
   too long; 507 the store is full. A write that is answered with an error has left no trace.
 - **HEAD** answers what GET would, without the body; **OPTIONS** tells the methods, and what web pages may send.
 - **`u=NAME`** and **`app=NAME`** say who asks with which program. They are kept with what is changed, and in the access log.
-- **Bodies** need a `Content-Length` (411 otherwise); JSON documents may come in chunks.
+- **Bodies** need a `Content-Length` (411 otherwise); JSON documents, and plain voxels, whose number the box tells, may come in chunks.
 - **`Idempotency-Key`**: where it says so below, a request may carry this header, 1 to 255 visible ASCII characters that its client
   takes for no other request (400 if they are not, 422 if another request had them). It can then be sent again, as often as needed: the
   first that succeeds takes effect, and every further one gets its answer, with the header `Idempotent-Replayed: true`. So it is after a lost
