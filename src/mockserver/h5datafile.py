@@ -160,6 +160,8 @@ class DataFile:
     def _close(self) -> None:
         if self._h5 is not None:
             # What was not committed is written to the journal only, and dropped with it.
+            if self._raw is not None:
+                self._raw.abandon()
             with contextlib.suppress(Exception):
                 self._h5.close()
         if self._raw is not None:

@@ -26,6 +26,7 @@ PAGE = 4096
 PIECE = 1 << 20
 MAGIC = b"H5JOURN1"
 LONGEST_INDEX = 256 << 20
+_NOT_COPIED = "a change is complete in the journal and could not be copied into the file: open it anew"
 # macOS has the slower one only.
 _sync = getattr(os, "fdatasync", os.fsync)
 
@@ -52,7 +53,7 @@ class JournaledFile(io.RawIOBase):
             recover(descriptor, journal)
         self._slots: dict[int, int] = {}
         self._committed = self._size = 0
-        self._beyond = self._changed = self._complete = False
+        self._beyond = self._changed = self._complete = self._abandoned = False
         self._forget()
 
     def commit(self) -> None:
@@ -74,12 +75,19 @@ class JournaledFile(io.RawIOBase):
     def roll_back(self) -> None:
         """Drops all that was written since the last commit."""
         if self._complete:
-            raise OSError("a change is complete in the journal and could not be copied into the file: open it anew")
+            raise OSError(_NOT_COPIED)
         if self._changed:
             os.ftruncate(self._file, self._committed)
             if self._journal is not None:
                 os.ftruncate(self._journal.fileno(), 0)
         self._forget()
+
+    def abandon(self) -> None:
+        """From here on writes may fail without a word, as nothing will be committed: the HDF5 library closes its file.
+
+        Where it cannot write what it has in memory, it keeps half of the file open, and crashes when that is cleared away.
+        """
+        self._abandoned = True
 
     def close(self) -> None:
         """Drops what was not committed and closes the journal."""
@@ -151,6 +159,15 @@ class JournaledFile(io.RawIOBase):
         """Writes to the journal, or beyond the committed end at once."""
         self._check_open()
         source = memoryview(data).cast("B")
+        if not self._abandoned:
+            return self._write(source)
+        with contextlib.suppress(OSError):
+            self._write(source)
+        return len(source)
+
+    def _write(self, source: memoryview) -> int:
+        if self._complete:
+            raise OSError(_NOT_COPIED)
         start, end = self._position, self._position + len(source)
         if self._journal is None:
             if self._journal_path is None:

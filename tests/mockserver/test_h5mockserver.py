@@ -249,6 +249,34 @@ def test_what_cannot_be_added_is_refused_and_leaves_the_file_as_it_was(path, cal
         made.add_volume("d", "v", tagged(np.zeros((2, 2), np.uint8), "xy"))
 
 
+FULL_DISK = """
+import resource, sys
+import numpy as np
+from dvidclient.axistags import taggedView
+from mockserver.h5mockserver import H5MockServerDataFile
+
+with H5MockServerDataFile(sys.argv[1]) as made:
+    made.add_node("d", "abc")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, resource.RLIM_INFINITY))
+    for attempt in range(2):
+        try:
+            made.add_volume("d", "large", taggedView(np.ones((200, 200, 200), np.uint8), "zyx"))
+        except ValueError as error:
+            print(error)
+    made.add_volume("d", "small", taggedView(np.ones((2, 2, 2), np.uint8), "zyx"))
+"""
+
+
+def test_a_volume_for_which_there_is_no_room_is_refused_and_ends_nothing(path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], env=child_environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("adding volume 'large': [Errno 27] File too large\n") == 2
+    with h5py.File(path) as file:
+        assert list(file["/all_nodes/abc"]) == ["small"]
+
+
 def test_a_file_is_used_inside_of_with_only(path):
     with pytest.raises(ValueError, match="is not open: use 'with"):
         H5MockServerDataFile(path).add_node("d", "abc")
