@@ -26,6 +26,7 @@ PAGE = 4096
 PIECE = 1 << 20
 MAGIC = b"H5JOURN1"
 LONGEST_INDEX = 256 << 20
+MOST_BYTES = 1 << 62
 _NOT_COPIED = "a change is complete in the journal and could not be copied into the file: open it anew"
 # macOS has the slower one only.
 _sync = getattr(os, "fdatasync", os.fsync)
@@ -172,7 +173,7 @@ class JournaledFile(io.RawIOBase):
         if self._journal is None:
             if self._journal_path is None:
                 raise PermissionError("the file is only read")
-            self._journal = open(self._journal_path, "w+b")  # noqa: SIM115
+            self._journal = _new_journal(self._journal_path)
         self._changed = True
         inside = max(0, min(end, self._committed) - start)
         if inside:
@@ -190,7 +191,7 @@ class JournaledFile(io.RawIOBase):
         wanted = self._position if size is None else size
         if wanted != self._size:
             if self._journal is None and self._journal_path is not None:
-                self._journal = open(self._journal_path, "w+b")  # noqa: SIM115
+                self._journal = _new_journal(self._journal_path)
             self._changed = True
             self._size = wanted
         return wanted
@@ -259,6 +260,17 @@ def recover(descriptor: int, journal: Path) -> bool:
     return found is not None
 
 
+def _new_journal(path: Path) -> IO[bytes]:
+    """An empty journal that is found again after a loss of power."""
+    journal = open(path, "w+b")  # noqa: SIM115
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return journal
+
+
 def _complete(journal: int, slots: dict[int, int], committed: int, size: int) -> None:
     pages = sorted(slots, key=slots.__getitem__)
     crc = _crc(journal, len(pages))
@@ -280,7 +292,8 @@ def _completed(journal: int) -> tuple[dict[int, int], int, int] | None:
     try:
         crc, found = json.loads(head)["crc"], json.loads(index)
         pages, committed, size = found["pages"], found["before"], found["size"]
-        valid = all(isinstance(number, int) and number >= 0 for number in (*pages, committed, size))
+        valid = all(isinstance(number, int) and 0 <= number < MOST_BYTES for number in (committed, size))
+        valid = valid and all(isinstance(page, int) and 0 <= page < MOST_BYTES // PAGE for page in pages)
     except (ValueError, KeyError, TypeError):
         return None
     if not valid or len(pages) * PAGE != end - 16 - length or zlib.crc32(index, _crc(journal, len(pages))) != crc:

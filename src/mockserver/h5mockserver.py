@@ -113,7 +113,7 @@ class H5MockServerDataFile:
 
         Args:
             dataset: name of a dataset; made where there is none.
-            uuid: of the new version: any text without ``/``.
+            uuid: of the new version: any text without ``/`` and ``:``.
             parent: UUID of the version before; default: the last one added to the dataset, which takes no more changes then.
 
         Raises:

@@ -111,6 +111,9 @@ class Tree:
         Raises:
             NotThere: there is none, or more than one.
         """
+        # A file made by hand may have a ':' in a UUID.
+        if (exact := self.nodes.get(text)) is not None:
+            return exact
         start, colon, branch = text.partition(":")
         node = self.nodes.get(start)
         if node is None:
@@ -183,7 +186,8 @@ def add_node(file: h5py.File, node: Node) -> None:
     Raises:
         Refused: the UUID cannot be one, or is there already.
     """
-    checked_name(node.uuid, "uuid")
+    if ":" in checked_name(node.uuid, "uuid"):
+        raise Refused(f"uuid: expected none with ':', which parts a UUID from a branch, got {node.uuid!r}")
     group = file[f"/{DATASETS}/{node.repo}/nodes"].create_group(node.uuid, track_order=True)
     file.require_group(ALL_NODES)[node.uuid] = group
     node.created = node.created or now()
@@ -207,7 +211,7 @@ def checked_name(name: str, what: str) -> str:
     Raises:
         Refused: it cannot.
     """
-    bad = re.search(r"[/\x00-\x1f\x7f]", name) if isinstance(name, str) else None
+    bad = re.search(r"[/\x00-\x1f\x7f\ud800-\udfff]", name) if isinstance(name, str) else None
     if not isinstance(name, str) or bad or not 0 < len(name.encode("utf-8", "replace")) <= LONGEST_NAME:
         raise Refused(f"{what}: expected 1 to {LONGEST_NAME} bytes without '/' and control characters, got {name!r}")
     if name in (".", "..") or name.endswith("~"):

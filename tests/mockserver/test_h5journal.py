@@ -1,6 +1,8 @@
 import io
 import itertools
+import json
 import os
+import zlib
 
 import h5py
 import numpy as np
@@ -199,6 +201,36 @@ def test_a_journal_that_was_cut_off_is_dropped(pending, size):
     journal = journal_path(pending)
     journal.write_bytes(journal.read_bytes()[:size])
     assert not is_pending(journal)
+
+
+def completed(pages, size):
+    """The bytes of a journal of empty pages."""
+    content = bytes(h5journal.PAGE) * len(pages)
+    index = json.dumps({"pages": pages, "before": 0, "size": size}).encode()
+    line = json.dumps({"crc": zlib.crc32(content + index)}).encode() + b"\n" + index
+    return content + line + len(line).to_bytes(8, "little") + h5journal.MAGIC
+
+
+@pytest.mark.parametrize(("pages", "size"), [([2**60], 1), ([0], 2**63), ([-1], 1), ([0], -1)])
+def test_a_journal_that_someone_made_up_is_dropped(tmp_path, pages, size):
+    journal = journal_path(tmp_path / "file")
+    journal.write_bytes(completed([0], 1))
+    assert is_pending(journal)
+    journal.write_bytes(completed(pages, size))
+    assert not is_pending(journal)
+
+
+def test_a_journal_is_in_its_folder_for_good_before_a_change_is_made(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"a" * 100)
+    descriptor = opened(path)
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.path.realpath(f"/proc/self/fd/{number}")))
+    file = JournaledFile(descriptor, journal_path(path))
+    file.write(b"b")
+    assert synced == [os.path.realpath(tmp_path)]
+    file.close()
+    os.close(descriptor)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")

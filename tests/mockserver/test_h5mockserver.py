@@ -234,6 +234,8 @@ def test_a_later_node_shows_the_volumes_of_the_one_before_until_it_has_its_own(p
         (lambda f: f.add_volume("d", "there", tagged(np.zeros((2, 2), np.uint8), "xy")), "named 'there' already"),
         (lambda f: f.add_node("d", "abc"), "a node 'abc' already"),
         (lambda f: f.add_node("d", "x/y"), "without '/'"),
+        (lambda f: f.add_node("d", "x:y"), "none with ':'"),
+        (lambda f: f.add_node("d", "\ud800"), "control characters"),
         (lambda f: f.add_node("d", "n", parent="none"), "no node with UUID 'none'"),
     ],
 )
@@ -339,6 +341,13 @@ def test_a_file_made_by_hand_is_served_and_what_is_guessed_is_said(path, serve, 
     more = tuple(at + 1 for at in stop[1:])
     client.modify_subvolume((0, *stop[1:]), (shape["c"], *more), np.ones((shape["c"], 1, 1, 1), np.uint16))
     np.testing.assert_array_equal(np.asarray(client.retrieve_subvolume(start, stop)), array)
+
+
+def test_a_uuid_with_a_colon_that_a_file_brings_is_found(path, serve):
+    by_hand(path)
+    with h5py.File(path, "r+") as file:
+        file.move("/datasets/hand/nodes/abc", "/datasets/hand/nodes/abc:1")
+    assert Client(serve(path, same_process=True).url).json("node/abc:1/status") == {"Locked": False}
 
 
 def test_metadata_without_axis_tags_tell_the_order_of_the_axes(path, serve):
