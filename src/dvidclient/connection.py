@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
+import math
+import os
 import random
 import re
+import threading
 import time
 import urllib.parse
 import uuid
@@ -23,11 +26,11 @@ Answer = TypeVar("Answer")
 BUSY = frozenset({429, 502, 503, 504})
 LONGEST_PAUSE = 10.0
 LONGEST_MESSAGE = 4096
-LONGEST_JSON = 64 << 20
+LONGEST_TEXT = 64 << 20
 
 
 class Connection:
-    """A server and the way to it. Safe to use from several threads.
+    """A server and the way to it. Safe to use from several threads, and in processes that are forked off.
 
     Args:
         hostname: ``localhost:8000`` or a URL, ``http://`` or ``https://``, with or without a path in front of ``/api``.
@@ -39,7 +42,7 @@ class Connection:
         connections: how many are kept open.
 
     Raises:
-        BadArgument: for a hostname that is no address.
+        BadArgument: for a hostname that is no address, a token that no header can carry, or numbers that are out of range.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class Connection:
         connections: int = 8,
     ) -> None:
         self.base_url = base_url(hostname)
+        _check_limits(timeout, retries, connections)
+        _check_token(token)
         self._options = (token, user, app, timeout, retries, connections)
         self.retries = retries
         self.timeout = timeout
@@ -62,9 +67,23 @@ class Connection:
         self._headers = {"User-Agent": user_agent()}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
+        self._heeds_keys: bool | None = None
+        self._lock = threading.Lock()
+        self._open_pool()
+
+    def _open_pool(self) -> None:
+        _, _, _, timeout, _, connections = self._options
         self._pool = urllib3.PoolManager(
             maxsize=connections, timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout), retries=False
         )
+        self._process = os.getpid()
+
+    def _pool_here(self) -> urllib3.PoolManager:
+        """The pool of this process: two that shared a socket since a fork would get each other's answers."""
+        if self._process != os.getpid():
+            self._lock = threading.Lock()  # a thread that is not here may have held the other one
+            self._open_pool()
+        return self._pool
 
     def __reduce__(self) -> tuple[Any, ...]:
         # One for all that one process is sent, so that there is one pool in it, too.
@@ -136,7 +155,8 @@ class Connection:
             body: what to send, bytes or a memoryview.
             content_type: the media type of ``body``.
             query: further options; those that are None are left out.
-            once: it must not take effect twice: sent with an ``Idempotency-Key``, and again only where the server heeds it.
+            once: it must not take effect twice: sent with an ``Idempotency-Key``, and again only where the server heeds it,
+                or was not reached at all.
 
         Raises:
             ServerRefused: the server answered with another status than a success.
@@ -152,7 +172,7 @@ class Connection:
         for attempt in range(1, tries + 1):
             pause = 0.0
             try:
-                response = self._pool.request(
+                response = self._pool_here().request(
                     method,
                     asked,
                     body=body,
@@ -170,7 +190,7 @@ class Connection:
                     failure: ServerRefused | NoAnswer = ServerRefused(
                         method, url, response.status, said or response.reason or "", what
                     )
-                    if self._wants_token_in_query(said):
+                    if self._wants_token_in_query(said, asked):
                         return self.request(
                             method,
                             path,
@@ -192,28 +212,47 @@ class Connection:
                     method, url, None, f"{error} (tried {attempt} times)" if attempt > 1 else str(error), what
                 )
                 failure.__cause__ = error
-            if attempt == tries or (once and not self.heeds_keys):
+            if attempt == tries:
+                raise failure
+            if once and not _never_sent(failure) and not self.heeds_keys:
+                if isinstance(failure, NoAnswer):
+                    raise NoAnswer(
+                        method, url, None, f"{failure.answer}; it is not known whether it took effect", what
+                    ) from failure.__cause__
                 raise failure
             # Doubled each time, and never the same twice, so that many clients of a busy server do not come back together.
             time.sleep(min(LONGEST_PAUSE, max(pause, 0.1 * 2**attempt * random.uniform(0.5, 1.0))))
         raise AssertionError("unreachable")
 
-    def _wants_token_in_query(self, said: str) -> bool:
-        """Whether a refusal says so for the first time: from then on the token goes there, too."""
-        if not self._token or "admintoken" not in said or "admintoken=" in self._asker:
+    def _wants_token_in_query(self, said: str, asked: str) -> bool:
+        """Whether a refusal of a request says so that had none there: from then on the token goes there, too."""
+        if not self._token or "admintoken" not in said:
             return False
         token = urllib.parse.urlencode({"admintoken": self._token})
-        self._asker = f"{self._asker}&{token}" if self._asker else token
+        if token in asked:
+            return False
+        with self._lock:  # other threads may be refused at the same time
+            if token not in self._asker:
+                self._asker = f"{self._asker}&{token}" if self._asker else token
         return True
 
-    @functools.cached_property
+    @property
     def heeds_keys(self) -> bool:
-        """Whether the server does a request with the same ``Idempotency-Key`` only once, as its help text tells."""
-        try:
-            answer = self._pool.request("GET", f"{self.base_url}/api/help", headers=self._headers, redirect=False)
-        except urllib3.exceptions.HTTPError:
-            return False
-        return answer.status == 200 and re.search(rb"\bIdempotency-Key\b", answer.data) is not None
+        """Whether the server does a request with the same ``Idempotency-Key`` only once, as its help text tells.
+
+        False, and asked again the next time, where the server does not tell.
+        """
+        if self._heeds_keys is None:
+            try:
+                answer = self._pool_here().request(
+                    "GET", f"{self.base_url}/api/help", headers=self._headers, redirect=False
+                )
+            except urllib3.exceptions.HTTPError:
+                return False
+            if answer.status in BUSY:
+                return False
+            self._heeds_keys = answer.status == 200 and re.search(rb"\bIdempotency-Key\b", answer.data) is not None
+        return self._heeds_keys
 
 
 @functools.lru_cache(maxsize=64)
@@ -243,14 +282,15 @@ def base_url(hostname: str) -> str:
 
 
 def quoted(segment: str, field: str) -> str:
-    """A UUID or a name as one segment of a path.
+    """A UUID, a name or a key as one segment of a path.
 
     Raises:
         BadArgument: where it is empty or no string.
     """
     if not isinstance(segment, str) or not segment:
         raise BadArgument(f"{field}: expected a string that is not empty, got {segment!r}")
-    return urllib.parse.quote(segment, safe=":~")
+    # Clients and proxies take these two out of paths.
+    return segment.replace(".", "%2E") if segment in (".", "..") else urllib.parse.quote(segment, safe=":~")
 
 
 @functools.cache
@@ -260,6 +300,27 @@ def user_agent() -> str:
         return f"dvidclient/{importlib.metadata.version('dvidclient')} urllib3/{importlib.metadata.version('urllib3')}"
     except importlib.metadata.PackageNotFoundError:
         return f"dvidclient urllib3/{importlib.metadata.version('urllib3')}"
+
+
+def _check_limits(timeout: Any, retries: Any, connections: Any) -> None:
+    if not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
+        raise BadArgument(f"timeout: expected seconds above 0, got {timeout!r}")
+    for name, value, least in (("retries", retries, 0), ("connections", connections, 1)):
+        if not isinstance(value, int) or value < least:
+            raise BadArgument(f"{name}: expected an integer from {least}, got {value!r}")
+
+
+def _check_token(token: Any) -> None:
+    # It is not shown: messages end up in logs.
+    if token is not None and not (isinstance(token, str) and re.fullmatch(r"[!-~]*", token)):
+        raise BadArgument("token: expected a string of ASCII characters without spaces and line ends")
+
+
+def _never_sent(failure: Exception) -> bool:
+    """Whether there was no connection to send a request on."""
+    return isinstance(
+        failure.__cause__, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    )
 
 
 def _seconds(retry_after: str | None) -> float:
@@ -291,19 +352,24 @@ def _json(response: urllib3.BaseHTTPResponse) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
 def _text(response: urllib3.BaseHTTPResponse) -> str:
-    return response.read(LONGEST_JSON).decode("utf-8", "replace")
+    data = response.read(LONGEST_TEXT + 1)
+    if len(data) > LONGEST_TEXT:
+        raise urllib3.exceptions.ProtocolError(
+            f"expected a text of at most {LONGEST_TEXT} bytes, the server sends more"
+        )
+    return data.decode("utf-8", "replace")
 
 
 def _json_object(response: urllib3.BaseHTTPResponse, path: str) -> dict[str, Any]:
     text = _text(response)
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise urllib3.exceptions.ProtocolError(f"expected a JSON object from {path}, got {text[:200]!r}")

@@ -1,4 +1,7 @@
+import concurrent.futures
+import os
 import pickle
+import threading
 
 import pytest
 
@@ -38,6 +41,7 @@ def test_what_is_no_address_is_refused(hostname):
 def test_names_with_odd_characters_stay_one_segment_of_the_path():
     assert quoted("a/b c?d#ä", "data_name") == "a%2Fb%20c%3Fd%23%C3%A4"
     assert quoted("abc:master~1", "uuid") == "abc:master~1"
+    assert [quoted(name, "key") for name in (".", "..", "a.b")] == ["%2E", "%2E%2E", "a.b"]
     with pytest.raises(BadArgument, match="data_name: expected"):
         quoted("", "data_name")
 
@@ -62,11 +66,23 @@ def test_a_change_whose_answer_is_lost_takes_effect_once_where_the_server_heeds_
 
 def test_a_change_is_sent_once_to_a_server_that_heeds_no_keys(proxy):
     connection = Connection(proxy.url)
-    connection.heeds_keys = False
-    proxy.faults = first(["hang up"])
-    with pytest.raises(NoAnswer, match=r"creating failed: POST http.*/api/repos: no whole answer"):
+    proxy.faults = lambda method, path: 404 if path == "/api/help" else "hang up"
+    with pytest.raises(NoAnswer, match=r"creating failed: POST http.*/api/repos: no whole answer.*not known whether"):
         connection.tell("/api/repos", "creating", document={})
-    assert len(proxy.seen) == 1
+    assert len(proxy.asked("/api/repos")) == 1
+
+
+def test_a_server_that_did_not_say_whether_it_heeds_keys_is_asked_again(proxy, server_url):
+    connection = Connection(proxy.url)
+    proxy.faults = first(["hang up", 503])
+    assert [connection.heeds_keys for _ in range(3)] == [False, False, Connection(server_url).heeds_keys]
+    assert len(proxy.asked("/api/help")) == 3
+
+
+def test_a_change_that_reached_no_server_is_sent_again():
+    with pytest.raises(NoAnswer, match="tried 3 times") as failed:
+        Connection("127.0.0.1:1", retries=2).tell("/api/repos", "creating", document={})
+    assert "not known" not in str(failed.value)
 
 
 def test_a_refusal_is_not_asked_again_and_says_what_the_server_said(proxy):
@@ -140,6 +156,72 @@ def test_a_token_goes_where_the_server_says_that_it_wants_it_and_never_into_mess
     with pytest.raises(ServerRefused) as refused:
         connection.get_json("/api/server/info", "asking")
     assert "secret-of-mine" not in str(refused.value)
+
+
+def test_a_token_goes_there_for_all_threads_that_were_refused_at_the_same_time(proxy):
+    together = threading.Barrier(4)
+
+    def refuse_what_has_none(method, path):
+        return None if "admintoken=" in path else 400
+
+    proxy.faults = refuse_what_has_none
+    proxy.phrase = "this needs an admintoken"
+    connection = Connection(proxy.url, token="secret-of-mine")
+    request = connection._pool.request
+
+    def wait_for_the_others(*args, **kwargs):
+        answer = request(*args, **kwargs)
+        if answer.status == 400:
+            together.wait(10)
+        return answer
+
+    connection._pool.request = wait_for_the_others
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(connection.get_json, "/api/server/info", "asking") for _ in range(4)]
+        assert all("Datastore Version" in one.result() for one in asked)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"token": "secret\n"}, "token: expected a string of ASCII"),
+        ({"token": "sécret"}, "token: expected"),
+        ({"token": b"secret"}, "token: expected"),
+        ({"timeout": 0}, "timeout: expected seconds above 0, got 0"),
+        ({"timeout": None}, "timeout: expected"),
+        ({"retries": -1}, "retries: expected an integer from 0, got -1"),
+        ({"connections": 0}, "connections: expected an integer from 1"),
+    ],
+)
+def test_what_no_connection_can_have_is_refused(options, said):
+    with pytest.raises(BadArgument, match=said) as refused:
+        Connection("localhost:8000", **options)
+    assert "cret" not in str(refused.value)
+
+
+def test_a_text_without_end_is_an_error_and_not_cut_off(proxy, monkeypatch):
+    monkeypatch.setattr("dvidclient.connection.LONGEST_TEXT", 100)
+    connection = Connection(proxy.url, retries=0)
+    for call in (connection.get_text, connection.ask, connection.get_json):
+        with pytest.raises(NoAnswer, match="expected a text of at most 100 bytes"):
+            call("/api/server/info", "asking")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_that_is_forked_off_does_not_answer_with_what_another_one_asked_for(proxy):
+    connection = Connection(proxy.url)
+    connection.get_json("/api/server/info", "asking")
+    child = os.fork()
+    if not child:
+        failed = 1
+        try:
+            failed = "Datastore Version" not in connection.get_json("/api/server/info", "asking")
+        finally:
+            os._exit(failed)  # without what pytest does at the end
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    connection.get_json("/api/server/info", "asking")
+    assert proxy.connections == 2  # one of each process
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,7 @@ class _Values(ValuesView[bytes]):
 
 
 def _path(key: Any) -> str:
-    segment = quoted(key, "key")
-    # Clients and proxies take these segments out of paths.
-    return f"key/{segment.replace('.', '%2E') if segment in ('.', '..') else segment}"
+    return f"key/{quoted(key, 'key')}"
 
 
 def _value(key: str, value: Any) -> bytes:

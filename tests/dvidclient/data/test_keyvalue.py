@@ -84,6 +84,12 @@ def test_ranges_include_both_ends(kv):
     assert kv.range("x", "z") == {}
 
 
+def test_ranges_may_begin_and_end_with_dots(kv):
+    kv.update({".": b"1", "..": b"2", "a": b"3"})
+    assert kv.keys_between(".", "..") == [".", ".."]
+    assert kv.range("..", "a") == {"..": b"2", "a": b"3"}
+
+
 def test_many_keys_are_read_and_written_in_one_request_each(proxy, kv):
     through = connect(proxy.url).node(kv.node.uuid)[kv.name]
     through.update({f"key{at:03}": b"%d" % at for at in range(100)}, extra=b"e")
