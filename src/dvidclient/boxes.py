@@ -6,7 +6,12 @@ import itertools
 import math
 from dataclasses import dataclass
 
+from dvidclient.errors import BadArgument
+
 XYZ = tuple[int, int, int]
+
+MOST_PARTS = 1 << 18
+"""Into how many parts a box is cut at most: of 16 MiB each, 4 TiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,9 @@ def split(box: Box, block_size_xyz: XYZ, most_voxels: int) -> list[Box]:
     """Cuts a box along block boundaries into parts of at most ``most_voxels``, or of one block where a block has more.
 
     Cut along z first: such a part is one piece of an array (z, y, x), and its voxels can be received in place.
+
+    Raises:
+        BadArgument: there would be more than ``MOST_PARTS``.
     """
     steps = list(box.size_xyz)
     for axis in (2, 1, 0):
@@ -58,6 +66,12 @@ def split(box: Box, block_size_xyz: XYZ, most_voxels: int) -> list[Box]:
         across = math.prod(steps) // steps[axis]
         block = block_size_xyz[axis]
         steps[axis] = max(1, most_voxels // across // block) * block
+    count = math.prod(-(-size // step) for size, step in zip(box.size_xyz, steps, strict=True))
+    if count > MOST_PARTS:
+        raise BadArgument(
+            f"{box}: expected a box that can be read or written in {MOST_PARTS} parts, this one needs {count}: take it "
+            f"piece by piece"
+        )
     spans_zyx = [
         _spans(box.start_xyz[axis], box.stop_xyz[axis], steps[axis], block_size_xyz[axis]) for axis in (2, 1, 0)
     ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -284,18 +283,44 @@ def _picked(part: Box, box: Box, steps_zyx: tuple[int, int, int]) -> tuple[Box, 
     return Box((x0, y0, z0), (x1, y1, z1)), (z, y, x)
 
 
-def _run(work: Callable[[Box], None], parts: Iterable[Box], threads: int) -> None:
-    """Does all parts, and stops with the first error; parts not begun by then are left."""
-    parts = list(parts)
+def _run(work: Callable[[Box], None], parts: Sequence[Box], threads: int) -> None:
+    """Does all parts, and stops with the first error, when those that were begun have ended; the others are left.
+
+    An interruption (Ctrl-C) is not kept waiting for the parts that were begun, which may have to wait for a server for minutes.
+    """
     if len(parts) == 1 or threads == 1:
         for part in parts:
             work(part)
         return
-    with ThreadPoolExecutor(min(threads, len(parts)), "dvidclient") as pool:
-        running = [pool.submit(work, part) for part in parts]
-        try:
-            done, _ = wait(running, return_when=FIRST_EXCEPTION)
-        finally:
-            pool.shutdown(cancel_futures=True)
-        for part_done in done:
-            part_done.result()
+    left = iter(parts)
+    taking = threading.Lock()
+    stopped = threading.Event()
+    errors: list[BaseException] = []
+
+    def do_parts() -> None:
+        while not stopped.is_set():
+            with taking:
+                part = next(left, None)
+            if part is None:
+                return
+            try:
+                work(part)
+            except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+                errors.append(error)
+                stopped.set()
+
+    # Daemons, so that a program that was interrupted does not wait for them when it ends.
+    crew = [
+        threading.Thread(target=do_parts, name=f"dvidclient_{at}", daemon=True)
+        for at in range(min(threads, len(parts)))
+    ]
+    try:
+        for thread in crew:
+            thread.start()
+        for thread in crew:
+            thread.join()
+        if errors:
+            raise errors[0]
+    finally:
+        stopped.set()
+        errors.clear()  # an error holds this frame, and the frame the error

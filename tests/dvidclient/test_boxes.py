@@ -1,10 +1,12 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvidclient.boxes import Box, split
+from dvidclient.errors import BadArgument
 
 coordinates = st.integers(-100, 100)
 lengths = st.integers(1, 130)
@@ -49,6 +51,12 @@ def test_a_box_that_is_cut_along_z_only_gives_whole_slabs():
     parts = split(Box((0, 0, 10), (64, 64, 100)), (32, 32, 32), 64 * 64 * 32)
     assert [(part.start_xyz[2], part.stop_xyz[2]) for part in parts] == [(10, 32), (32, 64), (64, 96), (96, 100)]
     assert {part.size_xyz[:2] for part in parts} == {(64, 64)}
+
+
+def test_a_box_of_more_parts_than_memory_has_room_for_is_refused():
+    everything = Box((-(2**31),) * 3, (2**31 - 1,) * 3)
+    with pytest.raises(BadArgument, match=r"262144 parts, this one needs \d+: take it piece by piece"):
+        split(everything, (64, 64, 64), 1 << 24)
 
 
 def test_a_box_is_named_by_its_spans():

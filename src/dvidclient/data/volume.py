@@ -158,7 +158,7 @@ class Volume(Placed):
         other = copy.copy(self)
         other._options = {**self._options, **{name: value for name, value in given.items() if value is not None}}
         most = self.settings.get("MaxDownresLevel") or 0
-        if not isinstance(other.scale, int) or not 0 <= other.scale <= most:
+        if scale is not None and (not isinstance(scale, int) or not 0 <= scale <= most):
             raise BadArgument(f"scale: {self} has the scales 0 to {most}, got {scale!r}")
         if other._options.get("supervoxels") and self.typename != "labelmap":
             raise BadArgument(f"supervoxels: only labelmaps have them, {self} has none")
@@ -191,6 +191,8 @@ class Volume(Placed):
             ServerRefused, NoAnswer: name the part of the box that could not be read; ``out`` may be filled in part.
         """
         chosen = self._selection(key)
+        if out is not None and not isinstance(out, np.ndarray):
+            raise BadArgument(f"out: expected a numpy array, got {type(out).__name__}")
         if out is not None and (out.shape != chosen.shape or out.dtype != self.dtype or not out.flags.writeable):
             kind = "writeable" if out.flags.writeable else "read-only"
             raise BadArgument(

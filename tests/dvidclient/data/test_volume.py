@@ -1,5 +1,7 @@
 import concurrent.futures
 import pickle
+import signal
+import threading
 import time
 
 import numpy as np
@@ -206,6 +208,8 @@ def test_writing_part_of_a_block_of_a_labelmap_leaves_the_supervoxels_around_it(
     [
         ({"scale": 1}, "has the scales 0 to 0, got 1"),
         ({"scale": "1"}, "has the scales 0 to 0, got '1'"),
+        ({"scale": "half"}, "has the scales 0 to 0, got 'half'"),
+        ({"scale": 0.5}, "has the scales 0 to 0, got 0.5"),
         ({"supervoxels": True}, "only labelmaps have them"),
         ({"compression": "zip"}, "expected one of auto, lz4, none, got 'zip'"),
         ({"workers": 0}, "workers: expected an integer of at least 1, got 0"),
@@ -345,6 +349,8 @@ def test_voxels_are_read_into_an_array_of_ones_own(em):
     np.testing.assert_array_equal(line, em[0, :, 70])
     with pytest.raises(BadArgument, match=r"out: expected a writeable array of uint8 and the shape \(30,\)"):
         em.read(np.s_[0, :, 70], out=out)
+    with pytest.raises(BadArgument, match="out: expected a numpy array, got list"):
+        em.read(np.s_[0, :, 70], out=[0] * 30)
 
 
 def test_an_array_that_shares_memory_with_a_server_is_not_promised(em):
@@ -356,6 +362,29 @@ def test_an_array_that_shares_memory_with_a_server_is_not_promised(em):
 def test_a_box_beyond_all_memory_is_refused(em):
     with pytest.raises(BadArgument, match="for which there is no memory"):
         _ = em[0 : 2**30, 0 : 2**30, 0 : 2**30]
+    thin = slice(-(2**31), 2**31 - 1, 2**24)
+    with pytest.raises(BadArgument, match=r"x -2147483648:.*this one needs \d+: take it piece by piece"):
+        _ = em[thin, thin, thin]
+    with pytest.raises(BadArgument, match=r"this one needs \d+: take it piece by piece"):
+        em[0 : 2**20, 0 : 2**20, 0 : 2**20] = 0
+
+
+def test_an_interruption_is_not_kept_waiting_by_a_server_that_hangs(em, proxy, node, name, monkeypatch):
+    monkeypatch.setattr(transfer, "LEAST_PART_BYTES", 1)
+    away = dvidclient.connect(proxy.url).node(node)[name]
+    done, waited_in_vain = threading.Event(), []
+
+    def hang(method, path):
+        if "/raw/" in path and not done.is_set():
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            if not done.wait(20):
+                waited_in_vain.append(path)
+
+    proxy.faults = hang
+    with pytest.raises(KeyboardInterrupt):
+        away.read(np.s_[0:128, 0:128, 0:128], workers=2)
+    done.set()
+    assert not waited_in_vain
 
 
 def test_slices_with_ends_need_no_second_request(em, proxy, node, name):
