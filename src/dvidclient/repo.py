@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dvidclient.arguments import text
 from dvidclient.connection import quoted
 from dvidclient.display import counted, html_table
 from dvidclient.errors import BadArgument
@@ -112,20 +113,23 @@ class Repo:
         Raises:
             BadArgument: it names none, or several.
         """
-        prefix, colon, rest = selector.partition(":")
-        if colon:
-            name, _, steps = rest.partition("~")
-            node = self.branch(name or MASTER)
-            for _ in range(int(steps) if steps.isdecimal() else 0):
-                if not node.parents:
-                    raise BadArgument(f"{selector!r} goes back beyond the root of repo {self.alias!r}")
-                node = node.parents[0]
-            return node
+        prefix, colon, rest = text(selector, "selector").partition(":")
         documents = self._node_documents
         found = [prefix] if prefix in documents else [uuid for uuid in documents if uuid.startswith(prefix)]
-        if len(found) != 1:
+        if not found or (len(found) != 1 and not colon):
             raise BadArgument(f"{selector!r} is the beginning of {len(found)} of the UUIDs of repo {self.alias!r}")
-        return Node(self, found[0])
+        return self._on_branch(rest, selector) if colon else Node(self, found[0])
+
+    def _on_branch(self, name_and_steps: str, selector: str) -> Node:
+        name, tilde, steps = name_and_steps.partition("~")
+        if tilde and not steps.isdecimal():
+            raise BadArgument(f"{selector!r}: expected a number of steps behind '~', got {steps!r}")
+        node = self.branch(name or MASTER)
+        for _ in range(int(steps or 0)):
+            if not node.parents:
+                raise BadArgument(f"{selector!r} goes back beyond the root of repo {self.alias!r}")
+            node = node.parents[0]
+        return node
 
     @property
     def instance_names(self) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from dvidclient.connection import Connection, quoted
-from dvidclient.display import html_table
-from dvidclient.errors import BadArgument
+from dvidclient.display import html_fields, html_table
+from dvidclient.errors import BadArgument, ClientError
 from dvidclient.node import Node
 from dvidclient.repo import Repo
 
@@ -119,9 +119,13 @@ class Server:
         return f"<Server {self.url}: {self.version}>"
 
     def _repr_html_(self) -> str:
+        try:
+            repos = self.repos
+        except ClientError as error:
+            return html_fields(f"{self.url}: {self.version}", {"repos": error})
         rows = [
             (repo.alias, repo.uuid[:8], repo.description, len(repo.nodes), ", ".join(repo.instance_names))
-            for repo in self.repos.values()
+            for repo in repos.values()
         ]
         return html_table(
             f"{self.url}: {self.version}", ["alias", "root", "description", "versions", "instances"], rows

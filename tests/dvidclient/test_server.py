@@ -1,6 +1,8 @@
 """A server as objects: repos, versions, data instances."""
 
+import http.server
 import re
+import threading
 import uuid
 
 import pytest
@@ -26,6 +28,43 @@ def test_a_server_tells_what_it_is_and_which_repos_and_types_it_has(server, serv
     assert [found.uuid for found in server] == list(server.repos)
     assert repr(server).startswith(f"<Server {server_url}")
     assert repo.alias in server._repr_html_()
+
+
+def test_a_notebook_shows_a_server_that_is_gone():
+    class Gone(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/api/server/info" else 500)
+            self.end_headers()
+            self.wfile.write(b'{"DVID Version": "1"}')
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Gone) as gone:
+        thread = threading.Thread(target=gone.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            shown = dvidclient.connect(f"127.0.0.1:{gone.server_port}", retries=0)._repr_html_()
+        finally:
+            gone.shutdown()
+            thread.join()
+    assert "listing the repos failed" in shown
+
+
+@pytest.mark.parametrize(
+    ("selector", "said"),
+    [
+        (":master~x", "expected a number of steps behind '~', got 'x'"),
+        (":master~", "expected a number of steps"),
+        (":master~-1", "expected a number of steps"),
+        ("zzz:master", "'zzz:master' is the beginning of 0 of the UUIDs"),
+        ("", "selector: expected a string that is not empty"),
+        (None, "selector: expected a string"),
+    ],
+)
+def test_what_names_no_version_is_refused(repo, selector, said):
+    with pytest.raises(BadArgument, match=said):
+        repo.node(selector)
 
 
 def test_a_repo_is_found_by_alias_uuid_and_the_beginning_of_a_uuid(server, repo):
