@@ -123,7 +123,9 @@ class AsyncInstance(Awaited[Instance]):
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         # Of the class, as a property of the object would ask the server here and now.
-        if name.startswith("_") or not callable(getattr(type(self.blocking), name, None)):
+        if name.startswith("_") or name == "blocking":  # also of copies, before they have what they wrap
+            raise AttributeError(name)
+        if not callable(getattr(type(self.blocking), name, None)):
             raise AttributeError(
                 f"{self.blocking.typename} has no method {name!r}; for properties: await get({name!r})"
             )

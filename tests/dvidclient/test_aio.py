@@ -1,4 +1,5 @@
 import asyncio
+import copy
 import threading
 import time
 
@@ -48,6 +49,11 @@ def test_all_methods_of_an_instance_are_awaited_and_properties_are_asked_for(ser
                 await volume.nonsense()
 
     asyncio.run(work())
+
+
+def test_an_awaited_instance_can_be_copied(em):
+    awaited = aio.AsyncInstance(em, None)
+    assert copy.copy(awaited).blocking is em
 
 
 def test_errors_come_to_who_awaits(server_url, node, em):

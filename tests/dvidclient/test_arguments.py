@@ -45,6 +45,12 @@ def test_what_are_no_labels_is_refused_by_name(values):
         arguments.labels(values, "bodies")
 
 
+@pytest.mark.parametrize("read", [arguments.labels, arguments.points_zyx, arguments.point_zyx])
+def test_lists_of_different_lengths_are_refused(read):
+    with pytest.raises(BadArgument, match=r"given: expected an array, got \[\[1\], \[2, 3\]\]"):
+        read([[1], [2, 3]], "given")
+
+
 @given(st.lists(st.tuples(*[st.integers(-(2**31), 2**31 - 1)] * 3), min_size=1, max_size=5))
 def test_points_are_turned_round(points):
     found = arguments.points_zyx(points)

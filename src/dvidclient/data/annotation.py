@@ -125,15 +125,29 @@ def _document(at: int, element: Any) -> dict[str, Any]:
         "Pos": _xyz(element, f"elements[{at}]"),
         "Kind": arguments.text(element.get("kind"), f"elements[{at}].kind"),
         "Tags": [arguments.text(tag, f"elements[{at}].tags") for tag in _listed(element.get("tags"))],
-        "Prop": dict(element.get("props") or {}),
+        "Prop": _texts(element.get("props"), f"elements[{at}].props"),
         "Rels": [
-            {
-                "Rel": arguments.text(relation.get("rel"), f"elements[{at}].relationships.rel"),
-                "To": _xyz(relation, f"elements[{at}].relationships"),
-            }
-            for relation in _listed(element.get("relationships"))
+            _relation(relation, f"elements[{at}].relationships") for relation in _listed(element.get("relationships"))
         ],
     }
+
+
+def _relation(relation: Any, field: str) -> dict[str, Any]:
+    if not isinstance(relation, Mapping):
+        raise BadArgument(f"{field}: expected dicts, got {relation!r}")
+    return {"Rel": arguments.text(relation.get("rel"), f"{field}.rel"), "To": _xyz(relation, field)}
+
+
+def _texts(values: Any, field: str) -> dict[str, str]:
+    if not isinstance(values, Mapping):
+        # A table has NaN where a row has nothing.
+        if values is None or values != values:
+            return {}
+        raise BadArgument(f"{field}: expected a dict of strings, got {values!r}")
+    for name, value in values.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise BadArgument(f"{field}: expected strings, got {name!r}: {value!r}")
+    return dict(values)
 
 
 def _xyz(element: Mapping[str, Any], field: str) -> list[int]:

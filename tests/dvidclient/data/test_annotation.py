@@ -103,8 +103,13 @@ def test_a_table_comes_back(notes):
     notes.post(table)
     assert len(notes.all()) == 6
     assert 1033 in notes.all().to_pandas()["x"].to_list()
-    notes.post(pandas.DataFrame({"x": [1], "y": [2], "z": [3], "kind": ["Note"], "tags": [None]}))
-    assert [3, 2, 1] in notes.all().points_zyx.tolist()
+    some_have_props = [
+        {"x": 1, "y": 2, "z": 3, "kind": "Note", "props": {"a": "b"}},
+        {"x": 9, "y": 9, "z": 9, "kind": "Note"},
+    ]
+    notes.post(pandas.DataFrame(some_have_props))  # where there are none, pandas has NaN
+    written = {element["x"]: element["props"] for element in notes.all()}
+    assert (written[1], written[9]) == ({"a": "b"}, {})
 
 
 def test_the_server_finds_tags_anew(notes, reads):
@@ -151,6 +156,15 @@ def test_without_pandas_a_table_is_refused_by_name(monkeypatch):
         (
             {"x": 1, "y": 2, "z": 3, "kind": "Note", "relationships": [{"rel": "PostSynTo"}]},
             r"elements\[0\].relationships z, y, x: expected integers",
+        ),
+        (
+            {"x": 1, "y": 2, "z": 3, "kind": "Note", "relationships": ["PostSynTo"]},
+            r"elements\[0\].relationships: expected dicts, got 'PostSynTo'",
+        ),
+        ({"x": 1, "y": 2, "z": 3, "kind": "Note", "props": "high"}, r"elements\[0\].props: expected a dict of strings"),
+        (
+            {"x": 1, "y": 2, "z": 3, "kind": "Note", "props": {"a": 1}},
+            r"elements\[0\].props: expected strings, got 'a': 1",
         ),
     ],
 )
