@@ -18,8 +18,8 @@ from dvidclient.errors import ClientError
 from dvidclient.volume_client import VolumeClient
 from dvidclient.volume_metainfo import MetaInfo
 from mockserver.h5check import child_environment
-from mockserver.h5journal import journal_path
 from mockserver.h5errors import FileUnusable
+from mockserver.h5journal import journal_path
 from mockserver.h5mockserver import H5MockServer, H5MockServerDataFile
 
 
