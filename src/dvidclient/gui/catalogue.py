@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dvidclient.errors import ClientError, Unsupported
 from dvidclient.node import Node
 from dvidclient.repo import MASTER, Repo
 from dvidclient.server import Server, connect
@@ -149,7 +150,12 @@ def listing(url: str, token: str | None = None) -> Catalogue:
         ClientError: says what is wrong with the address, or what the server answered.
     """
     server = connect(url, token, app="contents browser", timeout=PATIENCE_SECONDS, retries=RETRIES)
-    return Catalogue(server, tuple(repo_entry(repo) for repo in server.repos.values()))
+    try:
+        return Catalogue(server, tuple(repo_entry(repo) for repo in server.repos.values()))
+    except ClientError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise Unsupported(f"what {server.url} tells of its repositories is not what DVID servers tell") from error
 
 
 def repo_entry(repo: Repo) -> RepoEntry:

@@ -177,7 +177,7 @@ class ContentsBrowser(QWidget):
         self.columns.addWidget(_titled("&Repositories", self.repos))
         self.columns.addWidget(middle)
         self.columns.addWidget(right)
-        self.columns.setSizes([240, 640, 400])
+        self.columns.setSizes([270, 620, 390])
         for number, share in enumerate((1, 3, 2)):
             self.columns.setStretchFactor(number, share)
         for splitter in (middle, right, self.columns):
@@ -246,7 +246,7 @@ class ContentsBrowser(QWidget):
 
     def _settled(self) -> None:
         """The selection has changed, and all lists agree on it."""
-        repo, node, instance = self.repo, self.node, self.instances.selected_instance
+        node, instance = self.node, self.instances.selected_instance
         connection = self._catalogue.server.connection if self._catalogue else None
         if node is None or connection is None:
             self._log = []
@@ -257,11 +257,21 @@ class ContentsBrowser(QWidget):
             ask = partial(connection.ask, path, f"asking for the log of version {node.uuid[:8]}")
             self.background.ask("log", ask, self._show_log, self._fail_log)
         if node is None or instance is None or connection is None:
-            self.preview.show_nothing(NOTHING_SELECTED if repo else "")
+            self.preview.show_nothing(self._why_nothing())
         else:
             self.preview.show_volume(connection, node.uuid, instance)
         self._show_details()
         self._tell()
+
+    def _why_nothing(self) -> str:
+        """Why nothing can be shown, in words."""
+        if self._catalogue is None:
+            return ""
+        if not self._catalogue.repos:
+            return "this server has no repositories"
+        if self.repo is None:
+            return "nothing here has what is searched for"
+        return NOTHING_SELECTED if self.repo.instances else "this repository has no data instances"
 
     def _show_log(self, answer: object) -> None:
         self._log = log_lines(answer)

@@ -17,8 +17,11 @@ from qtpy.QtWidgets import (
 )
 
 from dvidclient.gui.catalogue import InstanceEntry, extents_text, pixel_type_text, times, voxel_size_text
+from dvidclient.gui.strip import plain_tip
 
 COLUMNS = ("Name", "Type", "Shape x, y, z", "Pixel type", "Voxel size", "Axes", "Block", "Extents")
+# One long name shall not push all else out of the window.
+WIDEST_COLUMN = 260
 
 
 class InstancesView(QTreeWidget):
@@ -64,6 +67,7 @@ class InstancesView(QTreeWidget):
         self.addTopLevelItems([_item(instance) for instance in instances])
         for column in range(len(COLUMNS) - 1):
             self.resizeColumnToContents(column)
+            self.setColumnWidth(column, min(WIDEST_COLUMN, self.columnWidth(column)))
         self.blockSignals(False)
         self.select(before)
 
@@ -127,5 +131,5 @@ def _item(instance: InstanceEntry) -> QTreeWidgetItem:
         ]
     item = QTreeWidgetItem(cells)
     for column, cell in enumerate(cells):
-        item.setToolTip(column, f"{COLUMNS[column]}: {cell}" if cell else "")
+        item.setToolTip(column, plain_tip(f"{COLUMNS[column]}: {cell}") if cell else "")
     return item

@@ -13,6 +13,9 @@ from dvidclient.connection import Connection, quoted
 from dvidclient.errors import Unsupported
 from dvidclient.gui.catalogue import VolumeEntry, Xyz
 
+# A few voxels that are far brighter than all others, as cameras make them, shall not leave the rest black.
+PERCENTILES = (0.1, 99.9)
+
 # Of a slice, before it is made smaller to fit. A slice of 5792 x 5792 gray voxels or of 2048 x 2048 labels.
 MOST_BYTES = 32 << 20
 
@@ -220,8 +223,8 @@ def label_colours(labels: NDArray[Any]) -> NDArray[np.uint8]:
 def coloured(voxels: NDArray[Any], dtype: str, *, labels: bool) -> NDArray[np.uint8]:
     """Colours of voxels.
 
-    Labels get a colour each, three and four channels are red, green, blue (and opacity), one channel is gray. What is no
-    8-bit image is stretched from its least value to its greatest.
+    Labels get a colour each, three and four channels are red, green, blue (and opacity, unless nothing could be seen),
+    one channel is gray. What is no 8-bit image is stretched, but for the darkest and the brightest thousandth of it.
 
     Args:
         voxels: (height, width) or (height, width, channels).
@@ -239,8 +242,7 @@ def coloured(voxels: NDArray[Any], dtype: str, *, labels: bool) -> NDArray[np.ui
         voxels = voxels[..., 0]
     gray = np.asarray(voxels, np.float32)
     if dtype != "uint8":
-        finite = gray[np.isfinite(gray)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        low, high = _ends(gray[np.isfinite(gray)])
         gray = np.nan_to_num(
             (gray - low) * (255 / (high - low) if high > low else 0.0), nan=0.0, posinf=255.0, neginf=0.0
         )
@@ -248,8 +250,18 @@ def coloured(voxels: NDArray[Any], dtype: str, *, labels: bool) -> NDArray[np.ui
     if shades.ndim == 2:
         out[..., :3] = shades[..., None]
     else:
-        out[..., : shades.shape[2]] = shades
+        shown = 4 if shades.shape[2] == 4 and shades[..., 3].any() else 3
+        out[..., :shown] = shades[..., :shown]
     return out
+
+
+def _ends(finite: NDArray[np.float32]) -> tuple[float, float]:
+    """The values that become black and white."""
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = np.percentile(finite, PERCENTILES)
+    # Where nearly all is background, what is left is what one wants to see.
+    return (float(low), float(high)) if low < high else (float(finite.min()), float(finite.max()))
 
 
 def picture(

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from dvidclient.display import counted
 from dvidclient.gui.catalogue import RepoEntry, when
+from dvidclient.gui.strip import plain_tip
 
 LINES = Qt.ItemDataRole.UserRole + 1
 MARGIN = 6
@@ -61,10 +62,11 @@ class RepoList(QListWidget):
                 (counts, when(repo.updated)[:10]),
             )
             item.setData(LINES, lines)
-            item.setToolTip(
+            tip = (
                 f"{repo.title}\n{repo.description}\n\nroot {repo.uuid}\n{counts}\n"
                 f"made {when(repo.created)}, changed {when(repo.updated)} (UTC)".replace("\n\n\n", "\n\n")
             )
+            item.setToolTip(plain_tip(tip))
             self.addItem(item)
         self.blockSignals(False)
         self.select(before)
@@ -124,9 +126,11 @@ class _RepoDelegate(QStyledItemDelegate):
             row = QRect(place.left(), place.top() + number * line, place.width(), line)
             painter.setFont(option.font)
             painter.setPen(faint)
-            painter.drawText(row, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), aside)
-            if aside:
-                row.setWidth(row.width() - option.fontMetrics.horizontalAdvance(aside) - MARGIN)
+            wide = option.fontMetrics.horizontalAdvance(aside) + MARGIN
+            # In a narrow list the name is worth more than what stands beside it.
+            if aside and row.width() > 2 * wide:
+                painter.drawText(row, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), aside)
+                row.setWidth(row.width() - wide)
             if number == 0:
                 painter.setFont(bold)
                 painter.setPen(ink)

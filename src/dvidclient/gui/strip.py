@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
@@ -12,6 +14,13 @@ def is_dark(palette: QPalette) -> bool:
     return (
         palette.color(QPalette.ColorRole.WindowText).lightness() > palette.color(QPalette.ColorRole.Window).lightness()
     )
+
+
+def plain_tip(text: str) -> str:
+    """A tooltip that shows a text as it is: Qt takes what looks like HTML for HTML, and names and notes may be anything."""
+    if not Qt.mightBeRichText(text):  # type: ignore[attr-defined]  # PySide6 has it, and does not tell
+        return text
+    return f"<qt>{html.escape(text)}</qt>".replace("\n", "<br>")
 
 
 class MessageStrip(QFrame):
@@ -43,7 +52,7 @@ class MessageStrip(QFrame):
             f"#strip {{ background: {back}; border: 1px solid {edge}; border-radius: 4px; }} #strip QLabel {{ color: {ink}; }}"
         )
         self.text.setText(message)
-        self.text.setToolTip(message)
+        self.text.setToolTip(plain_tip(message))
         self.show()
 
     def clear(self) -> None:

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from dvidclient.gui.catalogue import NodeEntry, when
 from dvidclient.gui.graph import GraphLayout, lay_out
-from dvidclient.gui.strip import is_dark
+from dvidclient.gui.strip import is_dark, plain_tip
 
 COLUMNS = ("Graph", "Version", "Branch", "Note", "Created (UTC)")
 GRAPH, VERSION, BRANCH, NOTE, CREATED = range(5)
@@ -76,7 +76,7 @@ class VersionsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return ("", node.uuid[:8], node.branch, _one_line(node.note), when(node.created))[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
-            return _tooltip(node)
+            return plain_tip(_tooltip(node))
         if role == Qt.ItemDataRole.AccessibleTextRole and index.column() == GRAPH:
             return "committed" if node.locked else "open"
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -127,7 +127,7 @@ class VersionsView(QTreeView):
         return self.versions.layout_of_graph.uuids
 
     def show_nodes(self, nodes: Sequence[NodeEntry]) -> None:
-        """Shows the versions of a repo; the one that was selected is selected again, or the newest open one of the main line."""
+        """Shows the versions of a repo; the one that was selected is selected again, or the newest of the main line."""
         before = self.selected_node
         model = self.selectionModel()
         model.blockSignals(True)

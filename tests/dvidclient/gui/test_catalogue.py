@@ -1,8 +1,10 @@
 """What a server tells of its contents, as values; and what servers leave out."""
 
+import json
+
 import pytest
 
-from dvidclient.errors import ClientError
+from dvidclient.errors import ClientError, Unsupported
 from dvidclient.gui.catalogue import (
     extents_text,
     instance_entry,
@@ -94,3 +96,16 @@ def test_units_that_differ_are_told_for_each_axis():
 def test_a_server_that_is_none_is_an_error_that_names_it():
     with pytest.raises(ClientError, match=r"127\.0\.0\.1:1"):
         listing("127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    "repos",
+    [
+        {"a": {"Root": 5, "DAG": []}},
+        {"a": {"Root": "a", "DAG": {"Root": "a", "Nodes": {"a": {"UUID": "a", "VersionID": "first"}}}}},
+    ],
+)
+def test_a_server_that_tells_something_else_is_named(answering, repos):
+    url = answering(lambda path: json.dumps(repos if "repos" in path else {}).encode())
+    with pytest.raises(Unsupported, match=f"what {url} tells of its repositories is not what DVID servers tell"):
+        listing(url)

@@ -1,5 +1,6 @@
 """The window as a person sees and uses it, on a real server."""
 
+import json
 import socket
 import weakref
 
@@ -9,13 +10,14 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not installed", exc_type=ImportError)
 
 from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtGui import QHelpEvent, QPalette
+from qtpy.QtGui import QHelpEvent, QPalette, QTextDocument
 from qtpy.QtWidgets import QApplication, QToolTip
 
 from dvidclient.gui.address_bar import last_addresses
 from dvidclient.gui.catalogue import NodeEntry
 from dvidclient.gui.contents_browser import ContentsBrowser
 from dvidclient.gui.preview import label_colours
+from dvidclient.gui.repos_view import LINES
 from dvidclient.gui.selection import Selection
 from dvidclient.gui.versions_view import CREATED, GRAPH, NOTE, VERSION, VersionsView
 
@@ -287,9 +289,11 @@ def test_a_search_for_an_instance_lists_it_alone(opened, contents, qtbot):
     assert browser.selection.name == "bodies"
 
 
-def test_a_search_that_finds_nothing_lists_nothing_and_selects_nothing(opened, qtbot):
+def test_a_search_that_finds_nothing_lists_nothing_and_selects_nothing(opened, settle, qtbot):
     browser = opened()
     qtbot.keyClicks(browser.bar.search, "no such thing anywhere")
+    settle(browser)
+    assert browser.preview.view.words == "nothing here has what is searched for"
     assert shown_repos(browser) == []
     assert browser.selection is None
     assert browser.missing == "select a repository"
@@ -342,6 +346,72 @@ def test_where_there_is_no_slice_the_panel_says_so(opened, settle, name, words):
     settle(browser)
     assert browser.preview.view.image is None
     assert words in browser.preview.view.words
+
+
+def test_a_server_without_repositories_and_a_repository_without_instances_say_so(
+    answering, own_settings, settle, qtbot
+):
+    repos = {}
+    browser = ContentsBrowser(answering(lambda path: json.dumps(repos if "repos" in path else {}).encode()))
+    qtbot.addWidget(browser)
+    settle(browser)
+    assert browser.preview.view.words == "this server has no repositories"
+    root = {"UUID": "a", "VersionID": 1, "Locked": False, "Parents": [], "Children": []}
+    repos["a"] = {"Root": "a", "Alias": "bare", "DataInstances": {}, "DAG": {"Root": "a", "Nodes": {"a": root}}}
+    browser.refresh()
+    settle(browser)
+    assert shown_repos(browser) == ["bare"]
+    assert browser.preview.view.words == "this repository has no data instances"
+
+
+LONG = "segmentation-" * 20
+MARKUP = "<img src='file:///etc/hostname'> & co"
+
+
+def odd_repo():
+    """A repo whose names are long, and look like HTML."""
+    root = {"UUID": "a" * 32, "VersionID": 1, "Note": MARKUP, "Locked": False, "Parents": [], "Children": []}
+    instances = {name: {"Base": {"TypeName": "keyvalue", "Name": name}} for name in (LONG, MARKUP)}
+    dag = {"Root": "a" * 32, "Nodes": {"a" * 32: root}}
+    return {"a": {"Root": "a" * 32, "Alias": MARKUP, "DataInstances": instances, "DAG": dag}}
+
+
+@pytest.fixture
+def odd(answering, own_settings, settle, qtbot):
+    browser = ContentsBrowser(answering(lambda path: json.dumps(odd_repo() if "repos" in path else {}).encode()))
+    qtbot.addWidget(browser)
+    browser.show()
+    settle(browser)
+    return browser
+
+
+def test_a_long_name_leaves_the_other_columns_in_the_window(odd, screenshot):
+    assert odd.instances.columnViewportPosition(3) < odd.instances.viewport().width()
+    screenshot(odd, "odd")
+
+
+def test_names_that_look_like_html_are_shown_as_they_are(odd):
+    item = next(item for item in odd.instances._items() if item.text(0) == MARKUP)
+    document = QTextDocument()
+    for tip in (
+        item.toolTip(0),
+        odd.repos.currentItem().toolTip(),
+        cell(odd, "a" * 32, NOTE, Qt.ItemDataRole.ToolTipRole),
+    ):
+        # As QToolTip decides.
+        document.setHtml(tip) if Qt.mightBeRichText(tip) else document.setPlainText(tip)
+        assert MARKUP in document.toPlainText()
+
+
+def test_in_a_narrow_window_the_names_of_repositories_are_seen(odd):
+    odd.repos.resize(80, 200)
+    item = odd.repos.currentItem()
+
+    def drawn(name):
+        item.setData(LINES, [(name, "aaaaaaaa"), *item.data(LINES)[1:]])
+        return odd.repos.viewport().grab(odd.repos.visualItemRect(item)).toImage()
+
+    assert drawn("medulla") != drawn("lobula")
 
 
 # ---- servers that are slow, dead or wrong -------------------------------------------------------

@@ -114,6 +114,25 @@ def test_images_are_gray_or_coloured_by_their_channels():
 
 
 @pytest.mark.filterwarnings("error")
+def test_what_is_opaque_nowhere_is_shown_all_the_same():
+    hidden = coloured(np.array([[[1, 2, 3, 0], [4, 5, 6, 0]]], np.uint8), "uint8", labels=False)
+    assert hidden.tolist() == [[[1, 2, 3, 255], [4, 5, 6, 255]]]
+
+
+def test_a_voxel_that_is_far_too_bright_leaves_the_others_as_they_are():
+    ramp = np.tile(np.arange(1000, 1100, dtype=np.uint16), (100, 1))
+    ramp[50, 50] = 60_000
+    shown = coloured(ramp, "uint16", labels=False)[0, :, 0].astype(int)
+    assert (shown[0], shown[-1]) == (0, 255)
+    assert (np.diff(shown) >= 0).all()
+
+
+def test_a_few_voxels_in_the_dark_are_seen():
+    sparse = np.zeros((100, 100), np.uint16)
+    sparse[50, 50] = 7
+    assert coloured(sparse, "uint16", labels=False)[50, 50, 0] == 255
+
+
 def test_other_types_are_stretched_and_nan_is_black():
     stretched = coloured(np.array([[1000, 2000, 3000]], np.uint16), "uint16", labels=False)
     assert stretched[0, :, 0].tolist() == [0, 128, 255]
