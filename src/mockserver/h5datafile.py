@@ -118,7 +118,9 @@ class DataFile:
             NotThere: there is none of the name.
         """
         file = self._opened()
-        for candidate in self.tree.lineage(node):
+        # To the HDF5 library a name may be a path: '/datasets' is all there is, '.' the group of the node itself.
+        is_name = "/" not in name and name not in ("", ".")
+        for candidate in self.tree.lineage(node) if is_name else ():
             if name in file[candidate.path]:
                 return candidate
         raise NotThere(f"there is no data named {name!r} at node {node.uuid!r}", 400)

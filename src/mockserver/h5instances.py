@@ -113,7 +113,7 @@ def volume_at(data: DataFile, node: Node, name: str) -> Volume:
         NotThere: there is none.
         Refused: it is no volume.
     """
-    thing = data._opened()[data.holder(node, name).path][name]
+    thing = data.group(data.holder(node, name))[name]
     if not isinstance(thing, h5py.Dataset):
         raise Refused(f"{name!r} is no volume: it holds key-values")
     return Volume(thing)

@@ -171,7 +171,7 @@ def delete_key(data: DataFile, node: Node, name: str, key: str) -> None:
 
 
 def _key_values(data: DataFile, node: Node, name: str) -> h5py.Group:
-    group = data._opened()[data.holder(node, name).path][name]
+    group = data.group(data.holder(node, name))[name]
     if not isinstance(group, h5py.Group):
         raise Refused(f"{name!r} holds no key-values: it is a volume")
     return group

@@ -162,8 +162,10 @@ class H5MockServerDataFile:
                 raise NotThere(f"there is no dataset {dataset!r} with a node: add_node comes first")
             node = data.tree.repos[dataset].nodes[-1] if uuid is None else data.tree.find(uuid)
             group = file[node.path]
-            if node.repo != dataset or checked_name(name, "name") in group:
-                raise Refused(f"node {node.uuid!r} is of another dataset, or has data named {name!r} already")
+            if node.repo != dataset:
+                raise Refused(f"node {node.uuid!r} is of the dataset {node.repo!r}, not of {dataset!r}")
+            if checked_name(name, "name") in group:
+                raise Refused(f"node {node.uuid!r} has data named {name!r} already")
             stored = create_volume(group, name, info, axistags=tags, compression=compression).dataset
             stored.attrs[INSTANCE] = json.dumps(
                 {"TypeName": natural_type(info), "Tags": {}, "DataUUID": uuids.uuid4().hex}

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from dvidclient.axistags import AxisTags
-from dvidclient.boxes import XYZ, Box
+from dvidclient.boxes import Box
 from dvidclient.errors import MetadataError
 from dvidclient.volume_metainfo import MetaInfo
 from mockserver.h5errors import Refused
@@ -314,6 +314,3 @@ def text_of(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, got {type(value).__name__}")
     return value
-
-
-__all__ = ["AXISTAGS", "INSTANCE", "METADATA", "XYZ", "Volume", "create_volume"]

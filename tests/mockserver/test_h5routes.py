@@ -583,3 +583,30 @@ def test_a_large_answer_comes_whole_and_in_order(path, serve):
     assert answer.data == voxels.tobytes()
     read = VolumeClient(server.url, "abc", "v").retrieve_subvolume((0, 0, 0, 0), (1, 700, 600, 70))
     np.testing.assert_array_equal(np.asarray(read)[0], voxels.T)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".", "%2Fdatasets", "%2Fdatasets%2Fmy_dataset%2Fnodes%2Fabc123", "%2Fall_nodes%2Fabc123", ".%2Fkv", "a%2Fb"],
+)
+def test_a_name_leads_to_nothing_but_data_of_its_node(client, name):
+    client.new("keyvalue", "kv")
+    for method, path, body in (
+        ("GET", "keys", None),
+        ("GET", "info", None),
+        ("DELETE", "key/my_volume", None),
+        ("DELETE", "key/my_dataset", None),
+        ("POST", "key/more", b"value"),
+    ):
+        answer = client.ask(method, f"node/abc123/{name}/{path}", body)
+        assert (answer.status, b"there is no data named" in answer.data) == (400, True), (method, path, answer.data)
+    assert sorted(client.json("repos/info")["abc123"]["DataInstances"]) == ["kv", "my_volume"]
+    assert client.json("node/abc123/kv/keys") == []
+
+
+def test_a_committed_volume_cannot_be_written_by_its_path_in_the_file(client, voxels):
+    assert client.post("node/abc123/commit", {}).status == 200
+    assert client.post("node/abc123/newversion", {"uuid": "child"}).status == 200
+    path = urllib.parse.quote("/all_nodes/abc123/my_volume", safe="")
+    assert client.post(f"node/child/{path}/raw/0_1_2/1_1_1/0_0_0", b"x").status == 400
+    assert client.get("node/abc123/my_volume/raw/0_1_2/40_30_20/0_0_0").data == voxels.tobytes()

@@ -1,7 +1,7 @@
 """The contents browser: a window on what a server holds, and a widget that lets its user choose from it.
 
 ``python contents_browser.py localhost:8000``, ``python -m dvidclient.gui.contents_browser``, ``dvid browse``; in a program
-``ContentsBrowser.choose("localhost:8000")``.
+``ContentsBrowser("localhost:8000")``, or ``choose`` of the module ``dialog``.
 """
 
 from __future__ import annotations
