@@ -44,11 +44,12 @@ from dvidclient.gui.preview_view import PreviewPanel
 from dvidclient.gui.repos_view import RepoList
 from dvidclient.gui.search import Found, search
 from dvidclient.gui.selection import Mode, Selection, selected, what_is_missing
-from dvidclient.gui.strip import MessageStrip
+from dvidclient.gui.strip import MessageStrip, is_dark
 from dvidclient.gui.versions_view import VersionsView
 from dvidclient.log import log_lines
 
 TITLE = "DVID contents browser"
+LINK_ON_DARK = "#7fb2ff"
 NOTHING_SELECTED = "select a version and a volume to look into it"
 
 
@@ -282,6 +283,10 @@ class ContentsBrowser(QWidget):
         self._show_details()
 
     def _show_details(self) -> None:
+        # Dark palettes that programs make often keep the dark blue for links.
+        self.details.document().setDefaultStyleSheet(
+            f"a {{ color: {LINK_ON_DARK} }}" if is_dark(self.palette()) else ""
+        )
         self.details.setHtml(details_html(self.repo, self.node, self.instances.selected_instance, self._log))
 
     def _tell(self, *_: object) -> None:

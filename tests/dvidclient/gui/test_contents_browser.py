@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not installed", exc_type=ImportError)
 
 from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtGui import QHelpEvent, QPalette, QTextDocument
+from qtpy.QtGui import QColor, QHelpEvent, QPalette, QTextDocument, qGray
 from qtpy.QtWidgets import QApplication, QToolTip
 
 from dvidclient.gui.address_bar import last_addresses
@@ -110,6 +110,22 @@ def test_a_link_in_the_details_leads_to_the_version(opened, contents, settle):
     assert {contents.second, contents.side, contents.newest} == set(links)
     browser.details.anchorClicked.emit(contents.side)
     assert browser.node.uuid == contents.side
+
+
+def test_links_can_be_read_on_dark_windows(opened, contents, settle):
+    browser = opened()
+    browser.setPalette(QPalette(QColor("#2b2b2b")))
+    browser.versions.select(contents.merged)
+    settle(browser)
+    inks = [
+        fragment.charFormat().foreground().color()
+        for block in _blocks(browser.details.document())
+        for fragment in _fragments(block)
+        if fragment.charFormat().isAnchor()
+    ]
+    base = browser.details.palette().color(QPalette.ColorRole.Base)
+    assert inks
+    assert all(qGray(ink.rgb()) > qGray(base.rgb()) + 100 for ink in inks)
 
 
 def _blocks(document):
