@@ -39,7 +39,7 @@ def labels(values: Any, field: str = "labels") -> UInt64s:
     Raises:
         BadArgument: one of them is none, or it is no list of numbers.
     """
-    given = _array(list(values) if isinstance(values, (set, frozenset, range)) else values, field)
+    given = array(list(values) if isinstance(values, (set, frozenset, range)) else values, field)
     if given.ndim == 1 and given.size == 0:
         return numpy.empty(0, numpy.uint64)
     # numpy makes objects of numbers beyond 2^63 that come with smaller ones, or floats.
@@ -57,7 +57,7 @@ def points_zyx(points: Any, field: str = "points_zyx") -> Int32s:
     Raises:
         BadArgument: they are no integers, do not fit into 32 bits, or it is no such array.
     """
-    given = _array(points, field)
+    given = array(points, field)
     if given.size == 0 and given.shape in ((0,), (0, 3)):
         return numpy.empty((0, 3), numpy.int32)
     if given.ndim != 2 or given.shape[1] != 3 or given.dtype.kind not in "iu":
@@ -71,7 +71,7 @@ def points_zyx(points: Any, field: str = "points_zyx") -> Int32s:
 
 def point_zyx(point: Any, field: str = "point_zyx") -> tuple[int, int, int]:
     """One point z, y, x."""
-    given = _array(point, field)
+    given = array(point, field)
     if given.shape != (3,):
         raise BadArgument(f"{field}: expected z, y, x, got {point!r}")
     z, y, x = points_zyx(given[None], field)[0].tolist()
@@ -159,10 +159,30 @@ def blocks_of(box: BoxZYX, block_shape_zyx: tuple[int, ...]) -> BoxZYX:
     return (z, y, x)
 
 
+def array(values: Any, field: str) -> numpy.typing.NDArray[Any]:
+    """An array of what numpy makes one of.
+
+    Raises:
+        BadArgument: it makes none of it, such as of lists of different lengths.
+    """
+    try:
+        return numpy.asarray(values)
+    except ValueError:
+        raise BadArgument(f"{field}: expected an array, got {_shortened(values)}") from None
+
+
 def text(value: Any, field: str) -> str:
-    """A string that is not empty."""
+    """A string that is not empty, and that UTF-8 can say.
+
+    Raises:
+        BadArgument: it is none.
+    """
     if not isinstance(value, str) or not value:
         raise BadArgument(f"{field}: expected a string that is not empty, got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadArgument(f"{field}: expected a string without surrogates, got {value!r}") from None
     return value
 
 
@@ -171,13 +191,6 @@ def _integer(value: Any, field: str) -> int:
         return operator.index(value)
     except TypeError:
         raise BadArgument(f"{field}: expected integers, got {value!r}") from None
-
-
-def _array(values: Any, field: str) -> numpy.typing.NDArray[Any]:
-    try:
-        return numpy.asarray(values)
-    except ValueError:  # lists of different lengths
-        raise BadArgument(f"{field}: expected an array, got {_shortened(values)}") from None
 
 
 def _shortened(values: object) -> str:

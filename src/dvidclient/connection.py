@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import urllib3
 
+from dvidclient.arguments import text
 from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
 
 Answer = TypeVar("Answer")
@@ -97,7 +98,7 @@ class Connection:
 
     def ask(self, path: str, what: str, *, document: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """The JSON that the server answers to a GET; with a document as its body where one is given."""
-        return self.request("GET", path, what=what, receive=_json, query=query, **_json_body(document))
+        return self.request("GET", path, what=what, receive=_json, document=document, query=query)
 
     def get_json(self, path: str, what: str) -> dict[str, Any]:
         """The JSON object that the server answers."""
@@ -119,19 +120,16 @@ class Connection:
         document: Any = None,
         query: Mapping[str, Any] | None = None,
         method: str = "POST",
-        body: Any = None,
-        content_type: str | None = None,
     ) -> Any:
-        """Sends a change, a JSON document or a body of bytes, so that it takes effect once; returns the JSON of the answer, if any.
+        """Sends a change, with a JSON document where one is given, so that it takes effect once; returns the JSON of the answer, if any.
 
         It has an ``Idempotency-Key``. Where its answer does not come, it is sent again only if the server heeds such keys.
         """
-        sent = {"body": body, "content_type": content_type} if document is None else _json_body(document)
-        return self.request(method, path, what=what, receive=_json, query=query, once=True, **sent)
+        return self.request(method, path, what=what, receive=_json, document=document, query=query, once=True)
 
     def post_voxels(self, path: str, voxels: memoryview | bytes, what: str) -> None:
         """Sends voxels; sent again where the answer does not come."""
-        self.request("POST", path, what=what, receive=_text, body=voxels, content_type="application/octet-stream")
+        self.request("POST", path, what=what, receive=_text, body=voxels)
 
     def request(
         self,
@@ -140,6 +138,7 @@ class Connection:
         *,
         what: str,
         receive: Callable[[urllib3.BaseHTTPResponse], Answer],
+        document: Any = None,
         body: Any = None,
         content_type: str | None = None,
         query: Mapping[str, Any] | None = None,
@@ -152,8 +151,9 @@ class Connection:
             path: path and query after the base URL, already quoted.
             what: what it is for, in words, for error messages.
             receive: reads the body of a successful answer; called anew for each try.
-            body: what to send, bytes or a memoryview.
-            content_type: the media type of ``body``.
+            document: what to send as JSON.
+            body: what to send else, bytes or a memoryview.
+            content_type: the media type of ``body``, if it is not just bytes.
             query: further options; those that are None are left out.
             once: it must not take effect twice: sent with an ``Idempotency-Key``, and again only where the server heeds it,
                 or was not reached at all.
@@ -165,7 +165,11 @@ class Connection:
         given = {key: _query_value(value) for key, value in (query or {}).items() if value is not None}
         url = self.base_url + _with_query(path, urllib.parse.urlencode(given, safe=",:~"))
         asked = _with_query(url, self._asker)  # not for messages: a token may be in it
-        headers = {**self._headers, **({"Content-Type": content_type} if content_type else {})}
+        headers = dict(self._headers)
+        if document is not None:
+            headers["Content-Type"], body = "application/json", json.dumps(document).encode()
+        elif body is not None:
+            headers["Content-Type"] = content_type or "application/octet-stream"
         if once:
             headers["Idempotency-Key"] = uuid.uuid4().hex
         tries = 1 + self.retries
@@ -196,6 +200,7 @@ class Connection:
                             path,
                             what=what,
                             receive=receive,
+                            document=document,
                             body=body,
                             content_type=content_type,
                             query=query,
@@ -270,9 +275,9 @@ def base_url(hostname: str) -> str:
     """
     if not isinstance(hostname, str):
         raise BadArgument(f"hostname: expected a string such as 'localhost:8000', got {hostname!r}")
-    text = hostname.strip()
+    named = hostname.strip()
     try:
-        parts = urllib.parse.urlsplit(text if "://" in text else f"http://{text}")
+        parts = urllib.parse.urlsplit(named if "://" in named else f"http://{named}")
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         valid = False
@@ -287,8 +292,7 @@ def quoted(segment: str, field: str) -> str:
     Raises:
         BadArgument: where it is empty or no string.
     """
-    if not isinstance(segment, str) or not segment:
-        raise BadArgument(f"{field}: expected a string that is not empty, got {segment!r}")
+    text(segment, field)
     # Clients and proxies take these two out of paths.
     return segment.replace(".", "%2E") if segment in (".", "..") else urllib.parse.quote(segment, safe=":~")
 
@@ -335,25 +339,19 @@ def _query_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _json_body(document: Any) -> dict[str, Any]:
-    if document is None:
-        return {}
-    return {"body": json.dumps(document).encode(), "content_type": "application/json"}
-
-
 def _all_bytes(response: urllib3.BaseHTTPResponse) -> bytes:
     return response.read()
 
 
 def _json(response: urllib3.BaseHTTPResponse) -> Any:
     """What the JSON of an answer says; None for an empty one, a string for text that is no JSON."""
-    text = _text(response)
-    if not text.strip():
+    said = _text(response)
+    if not said.strip():
         return None
     try:
-        return json.loads(text)
+        return json.loads(said)
     except (ValueError, RecursionError):
-        return text
+        return said
 
 
 def _text(response: urllib3.BaseHTTPResponse) -> str:
@@ -366,11 +364,11 @@ def _text(response: urllib3.BaseHTTPResponse) -> str:
 
 
 def _json_object(response: urllib3.BaseHTTPResponse, path: str) -> dict[str, Any]:
-    text = _text(response)
+    said = _text(response)
     try:
-        document = json.loads(text)
+        document = json.loads(said)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise urllib3.exceptions.ProtocolError(f"expected a JSON object from {path}, got {text[:200]!r}")
+        raise urllib3.exceptions.ProtocolError(f"expected a JSON object from {path}, got {said[:200]!r}")
     return document

@@ -66,14 +66,16 @@ def coordinates(runs_zyxl: Int32s) -> Int32s:
     return found
 
 
-def of_mask(mask_zyx: numpy.typing.NDArray[numpy.bool_], offset_zyx: tuple[int, int, int]) -> Int32s:
-    """The runs of a mask (z, y, x) whose first voxel lies at ``offset_zyx``."""
+def of_mask(
+    mask_zyx: numpy.typing.NDArray[numpy.bool_], offset_zyx: tuple[int, int, int]
+) -> numpy.typing.NDArray[numpy.int64]:
+    """The runs of a mask (z, y, x) whose first voxel lies at ``offset_zyx``; int64, as they may reach beyond 32 bits."""
     padded = numpy.zeros((*mask_zyx.shape[:2], mask_zyx.shape[2] + 2), numpy.int8)
     padded[:, :, 1:-1] = mask_zyx
     z, y, x = numpy.nonzero(numpy.diff(padded, axis=2))
     found = numpy.stack([z[::2], y[::2], x[::2], x[1::2] - x[::2]], axis=1)
     found[:, :3] += numpy.asarray(offset_zyx)
-    return found.astype(numpy.int32)
+    return found.astype(numpy.int64, copy=False)
 
 
 def to_mask(runs_zyxl: Int32s, box: BoxZYX) -> numpy.typing.NDArray[numpy.bool_]:

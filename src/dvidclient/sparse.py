@@ -9,7 +9,7 @@ import numpy
 import numpy.typing
 
 from dvidclient import runs
-from dvidclient.arguments import BoxZYX, Int32s, box_zyx, point_zyx, points_zyx
+from dvidclient.arguments import BoxZYX, Int32s, array, box_zyx, point_zyx, points_zyx
 from dvidclient.errors import BadArgument
 
 _HEADER = numpy.dtype(
@@ -34,7 +34,7 @@ class SparseVolume:
     runs_zyxl: Int32s
 
     def __init__(self, runs_zyxl: Any) -> None:
-        given = numpy.asarray(runs_zyxl)
+        given = array(runs_zyxl, "runs_zyxl")
         if given.size == 0:
             given = numpy.empty((0, 4), numpy.int32)
         if given.ndim != 2 or given.shape[1] != 4 or given.dtype.kind not in "iu":
@@ -47,6 +47,10 @@ class SparseVolume:
         kept = runs.canonical(given)
         kept.flags.writeable = False
         object.__setattr__(self, "runs_zyxl", kept)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies are read-only, too.
+        return SparseVolume, (self.runs_zyxl,)
 
     @classmethod
     def from_coordinates(cls, coordinates_zyx: Any) -> SparseVolume:
@@ -102,7 +106,7 @@ class SparseVolume:
     @classmethod
     def from_spans(cls, spans_zyxx: Any) -> SparseVolume:
         """Of integers of the shape (n, 4): z, y, first x and last x, as regions of interest are sent."""
-        spans = numpy.asarray(spans_zyxx)
+        spans = array(spans_zyxx, "spans_zyxx")
         if spans.size == 0:
             return cls(numpy.empty((0, 4), numpy.int32))
         if spans.ndim != 2 or spans.shape[1] != 4 or spans.dtype.kind not in "iu":

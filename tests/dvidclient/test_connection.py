@@ -42,8 +42,9 @@ def test_names_with_odd_characters_stay_one_segment_of_the_path():
     assert quoted("a/b c?d#ä", "data_name") == "a%2Fb%20c%3Fd%23%C3%A4"
     assert quoted("abc:master~1", "uuid") == "abc:master~1"
     assert [quoted(name, "key") for name in (".", "..", "a.b")] == ["%2E", "%2E%2E", "a.b"]
-    with pytest.raises(BadArgument, match="data_name: expected"):
-        quoted("", "data_name")
+    for name in ("", "\ud800"):
+        with pytest.raises(BadArgument, match="data_name: expected"):
+            quoted(name, "data_name")
 
 
 def test_a_request_that_breaks_on_the_way_is_sent_again(proxy):

@@ -1,6 +1,8 @@
 """Promise: a sparse volume is the same set of voxels as runs, as coordinates, as a mask and on the wire."""
 
+import copy
 import itertools
+import pickle
 import struct
 
 import numpy
@@ -152,6 +154,7 @@ def test_a_run_may_end_with_the_last_coordinate_there_is():
         ([[0, 0, 1]], r"shape \(n, 4\)"),
         ([[0.5, 0, 0, 1]], "float64"),
         (["abcd"], "got <U4"),
+        ([[0], [1, 2]], "runs_zyxl: expected an array"),
     ],
 )
 def test_what_are_no_runs_is_refused_by_name(given_runs, said):
@@ -182,6 +185,19 @@ def test_a_volume_too_large_to_write_out_is_refused_before_memory_is_taken():
         volume.coordinates_zyx  # noqa: B018 reading it is what is refused
     with pytest.raises(BadArgument, match="a mask of 214748364700 voxels: expected at most"):
         volume.to_mask()
+
+
+def test_a_mask_beyond_coordinates_of_32_bits_is_refused():
+    with pytest.raises(BadArgument, match=r"expected numbers of 32 bits, got 0 to 2147483648"):
+        SparseVolume.from_mask(numpy.ones((2, 1, 1)), (2**31 - 1, 0, 0))
+
+
+def test_copies_of_a_volume_cannot_be_changed_either():
+    made = SparseVolume([[0, 0, 0, 5]])
+    for other in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert other == made
+        with pytest.raises(ValueError, match="read-only"):
+            other.runs_zyxl[0] = 1
 
 
 def test_a_volume_does_not_change_with_the_array_it_was_made_of():

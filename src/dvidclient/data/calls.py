@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -43,7 +42,13 @@ def ask(
         query: options; those that are None or False, and a scale of 0, are what servers take anyway, and are left out.
     """
     return instance.connection.request(
-        method, f"{instance.path}/{path}", what=what, receive=receive, query=_given(query), **_sent(document, body)
+        method,
+        f"{instance.path}/{path}",
+        what=what,
+        receive=receive,
+        document=document,
+        body=body,
+        query=_given(query),
     )
 
 
@@ -64,9 +69,10 @@ def change(
         f"{instance.path}/{path}",
         what=what,
         receive=receive,
+        document=document,
+        body=body,
         query=_given(query),
         once=True,
-        **_sent(document, body),
     )
 
 
@@ -91,9 +97,3 @@ def _given(query: Mapping[str, Any] | None) -> dict[str, Any]:
     if found.get("scale") == 0:
         del found["scale"]
     return found
-
-
-def _sent(document: Any, body: bytes | None) -> dict[str, Any]:
-    if document is not None:
-        return {"body": json.dumps(document).encode(), "content_type": "application/json"}
-    return {} if body is None else {"body": body, "content_type": "application/octet-stream"}

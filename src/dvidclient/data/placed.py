@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -47,7 +46,7 @@ class Placed(Instance):
         if len(sizes) != 3 or not all(isinstance(s, (int, float)) and math.isfinite(s) and s > 0 for s in sizes):
             raise BadArgument(f"voxel_size_zyx: expected 3 positive numbers, got {voxel_size_zyx!r}")
         what = f"writing the voxel size of {self}"
-        self.connection.tell(f"{self.path}/resolution", what, body=json.dumps(sizes[::-1]).encode())
+        self.connection.tell(f"{self.path}/resolution", what, document=sizes[::-1])
         self.refresh()
 
     def to_world(self, positions_zyx: Any, unit: str | None = None) -> Array:
