@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,9 @@ from http import HTTPStatus
 
 import pytest
 import urllib3
+
+# Shells start their background jobs with SIGINT ignored, and so would be all that tests start and then stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
