@@ -47,7 +47,7 @@ class Meter:
 
 
 class Bar:
-    """A bar of one line on a terminal. Writes nothing where there is none, such as to a file.
+    """A bar of one line on a terminal, or in a notebook. Writes nothing where there is neither, such as to a file.
 
     Args:
         what: written before the bar.
@@ -57,13 +57,14 @@ class Bar:
     def __init__(self, what: str, stream: TextIO | None = None) -> None:
         self._what = what
         self._stream = sys.stderr if stream is None else stream
+        self._shown = self._stream.isatty() or _in_notebook()
         self._started = time.monotonic()
         self._next = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         """Draws it anew, if some time has passed or all is done."""
         now = time.monotonic()
-        if not self._stream.isatty() or (now < self._next and done < total):
+        if not self._shown or (now < self._next and done < total):
             return
         self._next = now + BETWEEN_SECONDS
         self._stream.write(f"\r{self.line(done, total, now - self._started)}{chr(10) if done >= total else ''}")
@@ -75,3 +76,8 @@ class Bar:
         filled = "#" * int(WIDTH * share)
         speed = f", {done / seconds / 1e6:.0f} MB/s" if seconds > 0 else ""
         return f"{self._what} [{filled:<{WIDTH}}] {share:4.0%}  {done / 1e6:.1f} of {total / 1e6:.1f} MB{speed}"
+
+
+def _in_notebook() -> bool:
+    """Whether the output goes to a page, on which a line can be written anew as on a terminal."""
+    return "ipykernel" in sys.modules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
+from collections.abc import Sequence
 from typing import Any
 
 import falcon
@@ -21,15 +22,13 @@ class Answers:
     Args:
         data: the file.
         most_bytes: the most bytes of voxels or of a value in one request or answer.
-
-    Attributes:
-        paths: all routes, where they are told.
+        paths: all routes, for those who ask which there are.
     """
 
-    def __init__(self, data: DataFile, most_bytes: int) -> None:
+    def __init__(self, data: DataFile, most_bytes: int, paths: Sequence[str]) -> None:
         self.data = data
-        self.paths: list[str] = []
         self.most_bytes = most_bytes
+        self.paths = paths
 
     def node(self, text: str) -> Node:
         """The node that a segment of the path names."""

@@ -70,8 +70,7 @@ def application(data: DataFile, most_bytes: int = MOST_REQUEST_BYTES) -> Wsgi:
     """
     app = falcon.App(middleware=[_WebPages()])
     app.req_options.keep_blank_qs_values = True
-    answers = {kind: kind(data, most_bytes) for kind, _ in ROUTES.values()}
-    answers[Versions].paths = list(ROUTES)
+    answers = {kind: kind(data, most_bytes, list(ROUTES)) for kind, _ in ROUTES.values()}
     for path, (kind, name) in ROUTES.items():
         app.add_route(path, answers[kind], suffix=name)
     app.add_sink(_nothing)

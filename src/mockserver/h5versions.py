@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import falcon
@@ -20,8 +21,8 @@ from mockserver.h5tree import Node, add_node, add_repo, new_uuid, save_node, sav
 class Versions(Answers):
     """Answers requests; the names of the methods are those of ``h5routes.ROUTES``."""
 
-    def __init__(self, data: DataFile, most_bytes: int) -> None:
-        super().__init__(data, most_bytes)
+    def __init__(self, data: DataFile, most_bytes: int, paths: Sequence[str]) -> None:
+        super().__init__(data, most_bytes, paths)
         self._begun = time.monotonic()
 
     def on_get_server_info(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,13 +22,15 @@ import waitress.task
 
 from mockserver.h5check import limit_memory
 from mockserver.h5datafile import DataFile
-from mockserver.h5routes import application
+from mockserver.h5routes import Environ, application
 
 THREADS = 8
 CONNECTIONS = 200
 IDLE_SECONDS = 60
 MEMORY_BYTES = 4 << 30
 BOARD_BYTES = 1024
+MOST_WAITING_BYTES = 2 << 30
+"""Of answers that wait for their readers, together; while there are more, nothing else is answered. Those that are being made come on top."""
 _MARGIN = 1 << 20
 
 
@@ -108,8 +110,18 @@ def http_server(data: DataFile, listener: socket.socket, most_bytes: int) -> Any
     thread and no memory.
     """
     logging.getLogger("waitress").setLevel(logging.ERROR)
+    answer = application(data, most_bytes)
+
+    def answer_if_there_is_room(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        waiting = sum(channel.total_outbufs_len for channel in list(server.active_channels.values()))
+        if waiting <= MOST_WAITING_BYTES:
+            return answer(environ, start_response)
+        headers = [("Content-Type", "text/plain"), ("Retry-After", "5"), ("Access-Control-Allow-Origin", "*")]
+        start_response("503 Service Unavailable", headers)
+        return [f"{waiting} bytes of answers wait for their readers: ask again later".encode()]
+
     server = waitress.server.create_server(
-        application(data, most_bytes),
+        answer_if_there_is_room,
         sockets=[listener],
         threads=THREADS,
         connection_limit=CONNECTIONS,

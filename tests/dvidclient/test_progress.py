@@ -1,5 +1,6 @@
 import concurrent.futures
 import io
+import sys
 
 import pytest
 
@@ -52,3 +53,12 @@ def test_a_file_gets_no_bar():
 def test_what_cannot_be_told_is_refused():
     with pytest.raises(BadArgument, match="expected True or a function of two integers, got 'yes'"):
         Meter(1, "reading", "yes")
+
+
+def test_a_notebook_has_a_bar_too(monkeypatch):
+    page = io.StringIO()
+    Bar("reading", page)(10, 10)
+    assert page.getvalue() == ""
+    monkeypatch.setitem(sys.modules, "ipykernel", object())
+    Bar("reading", page)(10, 10)
+    assert "100 %" in page.getvalue().replace("%", " %")

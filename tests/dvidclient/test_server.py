@@ -1,6 +1,7 @@
 """A server as objects: repos, versions, data instances."""
 
 import http.server
+import os
 import re
 import threading
 import uuid
@@ -137,6 +138,17 @@ def test_instances_are_made_found_tagged_and_deleted(repo):
         made.delete()
     with pytest.raises(BadArgument, match="no data instance 'other'; it has values"):
         root["other"]
+
+
+def test_an_instance_is_deleted_by_those_who_are_sure(repo):
+    repo.root.create("keyvalue", "kept")
+    gone = repo.root.create("keyvalue", "gone")
+    if "DVID_URL" in os.environ:
+        pytest.skip("this server may not delete instances")
+    gone.delete(imsure=True)
+    assert list(repo.root) == ["kept"]
+    repo.delete(imsure=True)
+    assert repo.uuid not in repo.server.repos
 
 
 def test_an_instance_that_somebody_else_made_is_found(server, repo):

@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import io
 import json
@@ -461,9 +462,16 @@ def test_a_bad_request_is_refused_in_words_and_leaves_nothing_behind(shared, met
 )
 def test_what_is_no_request_is_refused_and_pages_may_read_why(client, request_line, status):
     address = urllib.parse.urlsplit(client.url)
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
-        connection.sendall(request_line)
-        head = connection.makefile("rb").read(4096).decode("latin-1")
+    head = ""
+    for _ in range(20):
+        # Where the rest of what was sent comes after the answer, the system drops the answer, now and then.
+        with (
+            contextlib.suppress(ConnectionError),
+            socket.create_connection((address.hostname, address.port), timeout=20) as connection,
+        ):
+            connection.sendall(request_line)
+            head = connection.makefile("rb").read(4096).decode("latin-1")
+            break
     assert head.startswith((f"HTTP/1.0 {status} ", f"HTTP/1.1 {status} "))
     assert "access-control-allow-origin: *" in head.lower()
     assert client.get("server/info").status == 200

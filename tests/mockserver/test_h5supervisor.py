@@ -17,6 +17,7 @@ from tests.mockserver.conftest import Client, is_running, tagged, worker_of
 from dvidclient.errors import ClientError
 from dvidclient.volume_client import VolumeClient
 from dvidclient.volume_metainfo import MetaInfo
+from mockserver import h5worker
 from mockserver.h5check import child_environment
 from mockserver.h5errors import FileUnusable
 from mockserver.h5journal import journal_path
@@ -222,3 +223,18 @@ def test_clients_that_send_and_read_nothing_keep_no_other_waiting(file, serve):
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_answers_that_nobody_takes_do_not_fill_the_disk(path, monkeypatch):
+    monkeypatch.setattr(h5worker, "MOST_WAITING_BYTES", 1 << 20)
+    with H5MockServerDataFile(path) as made:
+        made.add_node("d", "abc")
+        made.add_volume("d", "v", tagged(np.zeros((40, 1024, 1024, 1), np.uint8), "zyxc"))
+    with H5MockServer(path, same_process=True) as server:
+        asked = Client(server.url)
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(server.url).port)) as slow:
+            slow.sendall(b"GET /api/node/abc/v/raw/0_1_2/1024_1024_40/0_0_0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            refused = eventually(lambda: (answer := asked.get("server/info")).status == 503 and answer)
+            assert refused.headers["Retry-After"] == "5"
+            assert b"wait for their readers" in refused.data
+        eventually(lambda: asked.get("server/info").status == 200)

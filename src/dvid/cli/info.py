@@ -76,7 +76,8 @@ def _volume_columns(document: Document) -> tuple[str, str, str, str]:
     amount = in_bytes(volume.extents.voxels * volume.voxel_bytes) if volume.extents else ""
     voxel = ", ".join(f"{edge:g}" for edge in reversed(volume.voxel_size_zyx))
     block = " x ".join(map(str, reversed(volume.block_zyx)))
-    return size, f"{voxel} {volume.units or ', '.join(reversed(volume.units_zyx))}", block, amount
+    units = volume.units if volume.units is not None else ", ".join(reversed(volume.units_zyx))
+    return size, f"{voxel} {units}".rstrip(), block, amount
 
 
 def _nodes(nodes: dict[str, Document]) -> Table:

@@ -86,11 +86,11 @@ class Instance:
         self.connection.tell(f"{self.path}/sync", f"syncing {self}", document={"sync": ",".join(names)}, query=query)
 
     def delete(self, *, imsure: bool = False) -> None:
-        """Deletes it with all its data, at all versions. Servers want an admin's token for it."""
+        """Deletes it with all its data, at all versions. It wants an admin's token; Janelia's DVID has no such request."""
         if not imsure:
             raise BadArgument(f"deleting {self} deletes its data at all versions: say imsure=True")
         self.connection.tell(
-            f"/api/repo/{quoted(self.node.uuid, 'uuid')}/{quoted(self.name, 'name')}",
+            f"/api/repo/{quoted(self.node.uuid, 'uuid')}/instance/{quoted(self.name, 'name')}",
             f"deleting {self}",
             method="DELETE",
             query={"imsure": True},

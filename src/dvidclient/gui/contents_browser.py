@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ if __name__ == "__main__":
     if not __package__:
         # Run as a file: the modules beside it are no modules of their own, and the package need not be installed.
         sys.path[0] = str(Path(__file__).resolve().parents[2])
+    if importlib.util.find_spec("urllib3") is None:
+        sys.exit("the contents browser needs numpy, urllib3 and Qt: pip install 'dvidclient[gui]'")
     from dvidclient.gui import why_no_windows
 
     if fault := why_no_windows():
