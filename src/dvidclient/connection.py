@@ -140,7 +140,6 @@ class Connection:
         receive: Callable[[urllib3.BaseHTTPResponse], Answer],
         document: Any = None,
         body: Any = None,
-        content_type: str | None = None,
         query: Mapping[str, Any] | None = None,
         once: bool = False,
     ) -> Answer:
@@ -153,7 +152,6 @@ class Connection:
             receive: reads the body of a successful answer; called anew for each try.
             document: what to send as JSON.
             body: what to send else, bytes or a memoryview.
-            content_type: the media type of ``body``, if it is not just bytes.
             query: further options; those that are None are left out.
             once: it must not take effect twice: sent with an ``Idempotency-Key``, and again only where the server heeds it,
                 or was not reached at all.
@@ -169,7 +167,7 @@ class Connection:
         if document is not None:
             headers["Content-Type"], body = "application/json", json.dumps(document).encode()
         elif body is not None:
-            headers["Content-Type"] = content_type or "application/octet-stream"
+            headers["Content-Type"] = "application/octet-stream"
         if once:
             headers["Idempotency-Key"] = uuid.uuid4().hex
         tries = 1 + self.retries
@@ -202,7 +200,6 @@ class Connection:
                             receive=receive,
                             document=document,
                             body=body,
-                            content_type=content_type,
                             query=query,
                             once=once,
                         )

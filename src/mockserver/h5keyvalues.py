@@ -8,8 +8,8 @@ import falcon
 import h5py
 import numpy as np
 
-from dvidclient import keyvalues
-from dvidclient.protobuf import fields
+from dvidclient.messages import keyvalues
+from dvidclient.messages.protobuf import fields
 from mockserver.h5answers import BINARY, Answers, answer, plain, say
 from mockserver.h5datafile import DataFile
 from mockserver.h5errors import NotThere, Refused

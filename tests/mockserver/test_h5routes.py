@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.mockserver.conftest import Client, random_voxels, tagged, worker_of
 
-from dvidclient import keyvalues
 from dvidclient.axistags import AxisTags
 from dvidclient.boxes import Box
+from dvidclient.messages import keyvalues
 from dvidclient.volume_client import VolumeClient
 from mockserver.h5errors import Refused
 from mockserver.h5mockserver import H5MockServer, H5MockServerDataFile

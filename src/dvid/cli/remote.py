@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -81,7 +80,7 @@ class ServerTarget:
     def close(self) -> None:
         """Nothing is held that needs to be let go of."""
 
-    def _ask(self, method: str, path: str, what: str, body: object = None, *, admin: bool = False) -> Any:
+    def _ask(self, method: str, path: str, what: str, document: object = None, *, admin: bool = False) -> Any:
         """The JSON that the server answers, or None for none."""
         connection = self._admin if admin else self._connection
         return connection.request(
@@ -89,8 +88,7 @@ class ServerTarget:
             path,
             what=what,
             receive=json_answer,
-            body=None if body is None else json.dumps(body).encode(),
-            content_type=None if body is None else "application/json",
+            document=document,
             once=method != "GET",
         )
 

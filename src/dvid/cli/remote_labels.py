@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -86,7 +85,6 @@ class ServerLabels:
             what=f"writing to {self.info.name!r}",
             receive=whole_answer,
             body=lz4_compress(np.ascontiguousarray(voxels, "<u8").tobytes()),
-            content_type="application/octet-stream",
         )
 
     def _box_path(self, box: Box, query: Mapping[str, Any]) -> str:
@@ -168,23 +166,22 @@ class ServerLabels:
 
     # ---- requests -----------------------------------------------------------------------------
 
-    def _ask(self, method: str, rest: str, body: object = None, *, admin: bool = False) -> Any:
+    def _ask(self, method: str, rest: str, document: object = None, *, admin: bool = False) -> Any:
         """The JSON that the server answers, or None for none."""
         return (self._admin if admin else self._connection).request(
             method,
             f"{self._path}/{rest}",
             what=f"{rest.partition('?')[0].partition('/')[0]} of {self.info.name!r}",
             receive=json_answer,
-            body=None if body is None else json.dumps(body).encode(),
-            content_type=None if body is None else "application/json",
+            document=document,
             once=method != "GET",
         )
 
-    def _receive(self, rest: str, body: object = None) -> bytes:
+    def _receive(self, rest: str, document: object = None) -> bytes:
         return self._connection.request(
             "GET",
             f"{self._path}/{rest}",
             what=f"{rest.partition('?')[0]} of {self.info.name!r}",
             receive=whole_answer,
-            body=None if body is None else json.dumps(body).encode(),
+            document=document,
         )

@@ -8,11 +8,12 @@ from typing import Any
 
 import urllib3
 
-from dvidclient import answers, arguments, keyvalues
+from dvidclient import answers, arguments
 from dvidclient.connection import quoted
 from dvidclient.data.calls import ask, change
 from dvidclient.data.instance import Instance
 from dvidclient.errors import BadArgument, ServerRefused
+from dvidclient.messages import keyvalues
 
 _MISSING = 404
 VALUES_AT_ONCE = 256

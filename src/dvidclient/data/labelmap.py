@@ -13,7 +13,7 @@ from dvidclient.arguments import UInt64s
 from dvidclient.connection import quoted
 from dvidclient.data.calls import ask, change, numbers_for
 from dvidclient.data.labels import Labels, UndoableLabels
-from dvidclient.labelindex import BodyIndex
+from dvidclient.messages.labelindex import BodyIndex
 from dvidclient.sparse import SparseVolume
 
 MOST_LISTED = 10_000_000

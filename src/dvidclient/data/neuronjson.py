@@ -8,10 +8,11 @@ from typing import Any
 
 import urllib3
 
-from dvidclient import answers, arguments, keyvalues
+from dvidclient import answers, arguments
 from dvidclient.data.calls import ask, change
 from dvidclient.data.instance import Instance
 from dvidclient.errors import BadArgument, ServerRefused
+from dvidclient.messages import keyvalues
 from dvidclient.tables import data_frame
 
 Fields = dict[str, Any]

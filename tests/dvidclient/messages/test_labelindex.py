@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidclient.labelindex import BodyIndex
-from dvidclient.protobuf import bytes_field, number
+from dvidclient.messages.labelindex import BodyIndex
+from dvidclient.messages.protobuf import bytes_field, number
 
 at = st.integers(-(2**20) + 1, 2**20 - 1)
 labels = st.integers(1, 2**64 - 1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dvidclient.protobuf import Bytes, bytes_field, fields
+from dvidclient.messages.protobuf import Bytes, bytes_field, fields
 
 
 def keys_message(keys: Iterable[str]) -> bytes:

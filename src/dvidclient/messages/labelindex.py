@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy
 import numpy.typing
 
-from dvidclient import protobuf
 from dvidclient.arguments import Int32s, UInt64s
+from dvidclient.messages import protobuf
 
 _BITS = 21
 _SIGN = 1 << (_BITS - 1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidclient import keyvalues
+from dvidclient.messages import keyvalues
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
 

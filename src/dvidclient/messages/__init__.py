@@ -1,0 +1,1 @@
+"""The protobuf messages of the API, read and written without a library of it."""
