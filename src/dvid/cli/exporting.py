@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dvid.cli.opening import open_target
-from dvid.cli.options import Data, Server, Workers, three_integers, three_positive
+from dvid.cli.options import (
+    Data,
+    First,
+    Format,
+    Output,
+    Resume,
+    Scale,
+    Server,
+    Size,
+    Supervoxels,
+    Workers,
+    three_integers,
+    three_positive,
+)
 from dvid.cli.target import OpenVolume
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import Box, Xyz, Zyx, reverse3
@@ -22,39 +35,22 @@ CHUNK_ZYX = (64, 64, 64)
 
 
 def export_volume(
-    output: Annotated[
-        str,
-        typer.Argument(
-            metavar="OUTPUT",
-            help="A file .h5, .npy or .tif, a folder .zarr, slices: 'folder/*.png', or a folder with --format.",
-        ),
-    ],
+    output: Output,
     name: Annotated[str, typer.Option(metavar="NAME", help="The instance to export.")],
     node: Annotated[str | None, typer.Option(metavar="UUID", help="The node to export.")] = None,
     repo: Annotated[
         str | None, typer.Option(metavar="UUID", help="Of a repo: export the leaf of its master branch.")
     ] = None,
-    offset: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="The first voxel. Default: all that was written.")
-    ] = None,
-    size: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Size in voxels; goes with --offset.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="hdf5, zarr, npy, tiff, png, jpeg or precomputed.")
-    ] = None,
+    offset: First = None,
+    size: Size = None,
+    form: Format = None,
     chunk: Annotated[
         str | None,
         typer.Option(metavar="X,Y,Z", help="Chunks of HDF5, Zarr and precomputed; one number for a cube. Default: 64."),
     ] = None,
-    scale: Annotated[
-        int,
-        typer.Option(min=0, max=20, metavar="N", help="Of labels: a lower resolution, each half the one before it."),
-    ] = 0,
-    supervoxels: Annotated[
-        bool, typer.Option("--supervoxels", help="Of labels: export supervoxels, not the bodies they belong to.")
-    ] = False,
-    resume: Annotated[
-        bool | None, typer.Option("--resume/--restart", help="Go on with an interrupted export, or begin anew.")
-    ] = None,
+    scale: Scale = 0,
+    supervoxels: Supervoxels = False,
+    resume: Resume = None,
     workers: Workers = 2,
     server: Server = None,
     data: Data = None,

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from dvid.cli.opening import open_target
-from dvid.cli.options import Data, Server, Workers, three_integers, three_positive
+from dvid.cli.options import (
+    Axes,
+    Data,
+    Dataset,
+    NewType,
+    Place,
+    Resume,
+    Server,
+    Source,
+    Workers,
+    three_integers,
+    three_positive,
+)
 from dvid.cli.target import LABEL_TYPES, OpenLabels, OpenVolume, Target
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, reverse3
@@ -28,34 +40,15 @@ NOTE_SECONDS = 1.0
 
 
 def import_volume(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="An HDF5, TIFF, PNG, JPEG or .npy file, a folder of slices, of Zarr data or of a Neuroglancer precomputed "
-            "volume, or a pattern like 'em/*.png'.",
-        ),
-    ],
+    source: Source,
     name: Annotated[str, typer.Option(metavar="NAME", help="The instance to write to; it is made if it is not there.")],
     node: Annotated[str | None, typer.Option(metavar="UUID", help="The node to write to.")] = None,
     repo: Annotated[
         str | None, typer.Option(metavar="UUID", help="Of a repo: write to the leaf of its master branch.")
     ] = None,
     new_repo: Annotated[str | None, typer.Option(metavar="ALIAS", help="Make a repo and write to its root.")] = None,
-    offset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y,Z", help="Where the first voxel goes. Default: where a precomputed volume has it, else 0,0,0."
-        ),
-    ] = None,
-    typename: Annotated[
-        str | None,
-        typer.Option(
-            "--type",
-            metavar="TYPE",
-            help="Of a new instance. Default: the one for the voxels; labelmap with --mapping.",
-        ),
-    ] = None,
+    offset: Place = None,
+    typename: NewType = None,
     block_size: Annotated[
         str | None,
         typer.Option(metavar="X,Y,Z", help="Of a new instance; one number for a cube. Default: 32, of labels 64."),
@@ -76,16 +69,9 @@ def import_volume(
     mapping_dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which dataset of an HDF5 file has the mapping.")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which dataset of a file or group that holds several.")
-    ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(metavar="LETTERS", help="Axes of the stored array, like zyxc, if the file does not say."),
-    ] = None,
-    resume: Annotated[
-        bool | None, typer.Option("--resume/--restart", help="Go on with an interrupted import, or begin anew.")
-    ] = None,
+    dataset: Dataset = None,
+    axes: Axes = None,
+    resume: Resume = None,
     workers: Workers = 2,
     server: Server = None,
     data: Data = None,

@@ -29,6 +29,53 @@ Settings = Annotated[
 Passcode = Annotated[str, typer.Option(metavar="TEXT", help="The passcode that guards the repo, if it has one.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether you mean it.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, metavar="N", help="How many boxes to work on at the same time.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="An HDF5, TIFF, PNG, JPEG or .npy file, a folder of slices, of Zarr data or of a Neuroglancer precomputed "
+        "volume, or a pattern like 'em/*.png'.",
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUTPUT",
+        help="A file .h5, .npy or .tif, a folder .zarr, slices: 'folder/*.png', or a folder with --format.",
+    ),
+]
+Place = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y,Z", help="Where the first voxel goes. Default: where a precomputed volume has it, else 0,0,0."
+    ),
+]
+First = Annotated[str | None, typer.Option(metavar="X,Y,Z", help="The first voxel. Default: all that was written.")]
+Size = Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Size in voxels; goes with --offset.")]
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="NAME", help="hdf5, zarr, npy, tiff, png, jpeg or precomputed.")
+]
+Scale = Annotated[
+    int, typer.Option(min=0, max=20, metavar="N", help="Of labels: a lower resolution, each half the one before it.")
+]
+Supervoxels = Annotated[
+    bool, typer.Option("--supervoxels", help="Of labels: supervoxels, not the bodies they belong to.")
+]
+NewType = Annotated[
+    str | None,
+    typer.Option(
+        "--type", metavar="TYPE", help="Of a new instance, such as labelmap. Default: the one for the voxels."
+    ),
+]
+Dataset = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Which dataset of a file or group that holds several.")
+]
+Axes = Annotated[
+    str | None, typer.Option(metavar="LETTERS", help="Axes of the stored array, like zyxc, if the file does not say.")
+]
+Resume = Annotated[
+    bool | None, typer.Option("--resume/--restart", help="Go on where it was interrupted, or begin anew.")
+]
 NewOptions = Annotated[
     list[str] | None,
     typer.Argument(

@@ -10,7 +10,21 @@ import typer
 
 from dvid.cli.exporting import export_volume
 from dvid.cli.importing import import_volume
-from dvid.cli.options import Workers
+from dvid.cli.options import (
+    Axes,
+    Dataset,
+    First,
+    Format,
+    NewType,
+    Output,
+    Place,
+    Resume,
+    Scale,
+    Size,
+    Source,
+    Supervoxels,
+    Workers,
+)
 
 _ADDRESS = re.compile(
     r"(?:dvid://)?(?P<server>(?:https?://)?[^/\s]+(?:/[^/\s]+)*?)(?:/api/node)?/(?P<node>[^/\s]+)/(?P<name>[^/\s]+)/?"
@@ -24,19 +38,18 @@ Address = Annotated[
         help=f"Of a volume on a server: {_FORM}. UUID may be the beginning of one, or UUID:branch.",
     ),
 ]
-Resume = Annotated[
-    bool | None, typer.Option("--resume/--restart", help="Go on with an interrupted transfer, or begin anew.")
-]
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Volume:
+    """Which volume on which server."""
+
     server: str
     node: str
     name: str
 
     @classmethod
-    def of(cls, address: str) -> _Place:
+    def of(cls, address: str) -> _Volume:
         """From the text of an address, also as Neuroglancer writes it (dvid://http://HOST/UUID/NAME).
 
         Raises:
@@ -50,36 +63,21 @@ class _Place:
 
 def fetch(
     address: Address,
-    output: Annotated[
-        str,
-        typer.Argument(
-            metavar="OUTPUT",
-            help="A file .h5, .npy or .tif, a folder .zarr, slices: 'folder/*.png', or a folder with --format.",
-        ),
-    ],
-    offset: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="The first voxel. Default: all that was written.")
-    ] = None,
-    size: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Size in voxels; goes with --offset.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="hdf5, zarr, npy, tiff, png, jpeg or precomputed.")
-    ] = None,
-    scale: Annotated[
-        int,
-        typer.Option(min=0, max=20, metavar="N", help="Of labels: a lower resolution, each half the one before it."),
-    ] = 0,
-    supervoxels: Annotated[
-        bool, typer.Option("--supervoxels", help="Of labels: fetch supervoxels, not the bodies they belong to.")
-    ] = False,
+    output: Output,
+    offset: First = None,
+    size: Size = None,
+    form: Format = None,
+    scale: Scale = 0,
+    supervoxels: Supervoxels = False,
     resume: Resume = None,
     workers: Workers = 4,
 ) -> None:
     """Fetch a volume, or a box of it, from any server that speaks the DVID HTTP API. `dvid export` is the same for stores, too."""
-    place = _Place.of(address)
+    volume = _Volume.of(address)
     export_volume(
         output,
-        name=place.name,
-        node=place.node,
+        name=volume.name,
+        node=volume.node,
         offset=offset,
         size=size,
         form=form,
@@ -87,39 +85,17 @@ def fetch(
         supervoxels=supervoxels,
         resume=resume,
         workers=workers,
-        server=place.server,
+        server=volume.server,
     )
 
 
 def push_volume(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="An HDF5, TIFF, PNG, JPEG or .npy file, a folder of slices, of Zarr data or of a Neuroglancer precomputed "
-            "volume, or a pattern like 'em/*.png'.",
-        ),
-    ],
+    source: Source,
     address: Address,
-    offset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y,Z", help="Where the first voxel goes. Default: where a precomputed volume has it, else 0,0,0."
-        ),
-    ] = None,
-    typename: Annotated[
-        str | None,
-        typer.Option(
-            "--type", metavar="TYPE", help="Of a new volume, such as labelmap. Default: the one for the voxels."
-        ),
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which dataset of a file or group that holds several.")
-    ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(metavar="LETTERS", help="Axes of the stored array, like zyxc, if the file does not say."),
-    ] = None,
+    offset: Place = None,
+    typename: NewType = None,
+    dataset: Dataset = None,
+    axes: Axes = None,
     resume: Resume = None,
     workers: Workers = 4,
 ) -> None:
@@ -127,16 +103,16 @@ def push_volume(
 
     `dvid import` has more options, and works on stores, too.
     """
-    place = _Place.of(address)
+    volume = _Volume.of(address)
     import_volume(
         source,
-        name=place.name,
-        node=place.node,
+        name=volume.name,
+        node=volume.node,
         offset=offset,
         typename=typename,
         dataset=dataset,
         axes=axes,
         resume=resume,
         workers=workers,
-        server=place.server,
+        server=volume.server,
     )

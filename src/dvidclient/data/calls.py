@@ -28,8 +28,9 @@ def ask(
     document: Any = None,
     body: bytes | None = None,
     query: Mapping[str, Any] | None = None,
+    once: bool = False,
 ) -> Answer:
-    """Asks for something that changes nothing.
+    """Asks for something.
 
     Args:
         instance: whose request it is.
@@ -40,6 +41,7 @@ def ask(
         document: what to send as JSON.
         body: what to send else.
         query: options; those that are None or False, and a scale of 0, are what servers take anyway, and are left out.
+        once: it is a change, which must not take effect twice.
     """
     return instance.connection.request(
         method,
@@ -49,6 +51,7 @@ def ask(
         document=document,
         body=body,
         query=_given(query),
+        once=once,
     )
 
 
@@ -59,21 +62,10 @@ def change(
     receive: Callable[[urllib3.BaseHTTPResponse], Answer],
     *,
     method: str = "POST",
-    document: Any = None,
-    body: bytes | None = None,
-    query: Mapping[str, Any] | None = None,
+    **sent: Any,
 ) -> Answer:
     """Asks for a change, so that it takes effect once; arguments as of ``ask``."""
-    return instance.connection.request(
-        method,
-        f"{instance.path}/{path}",
-        what=what,
-        receive=receive,
-        document=document,
-        body=body,
-        query=_given(query),
-        once=True,
-    )
+    return ask(instance, path, what, receive, method=method, once=True, **sent)
 
 
 def numbers_for(
