@@ -282,8 +282,7 @@ class H5MockServer:
         thread.start()
 
         def end() -> None:
-            stop_http(server)
-            thread.join()
+            stop_http(server, thread)
             data.close()
             os.close(descriptor)
 

@@ -19,6 +19,7 @@ from typing import Any
 import waitress.channel
 import waitress.server
 import waitress.task
+import waitress.wasyncore
 
 from mockserver.h5check import limit_memory
 from mockserver.h5datafile import DataFile
@@ -136,16 +137,20 @@ def http_server(data: DataFile, listener: socket.socket, most_bytes: int) -> Any
     return server
 
 
-def stop_http(server: Any) -> None:
-    """Makes ``run()`` of a server in another thread return, once what is being answered is done with the file."""
+def stop_http(server: Any, thread: threading.Thread) -> None:
+    """Ends a server that runs in another thread, once what is being answered is done with the file."""
 
     def in_its_thread() -> None:
         for channel in list(server.active_channels.values()):
             channel.handle_close()
-        server.close()
+        # The trigger is only taken out of the loop: whoever pulls it may still be about to write to its pipe.
+        server.trigger.del_channel()
+        waitress.wasyncore.dispatcher.close(server)
 
     server.task_dispatcher.shutdown()
     server.trigger.pull_trigger(in_its_thread)
+    thread.join()
+    server.trigger.close()
 
 
 def main() -> None:
