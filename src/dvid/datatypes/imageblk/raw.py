@@ -171,7 +171,7 @@ def post_raw(
             return Reply(b"", TEXT)
 
         return call.edit(write)
-    draft.seal(sent_planes(call, compression, box, voxels.itemsize, voxels.block_zyx[0]))  # while the body arrives
+    draft.seal_while_they_come(sent_planes(call, compression, box, voxels.itemsize, voxels.block_zyx[0]))
     expect_end(call)
     return put_draft(call, draft, mutate=mutate)
 

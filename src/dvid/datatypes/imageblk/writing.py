@@ -121,20 +121,25 @@ class Draft:
     """
 
     def __init__(self, view: View, box: Box, inside: Callable[[Zyx], bool] | None = None) -> None:
-        need_aligned(box, layout_of(view.instance).block_zyx)
+        block_zyx = layout_of(view.instance).block_zyx
+        need_aligned(box, block_zyx)
         self._instance, self._box, self._inside = view.instance, box, inside
+        self._layers, self._depth = list(box.blocks(block_zyx).layers()), block_zyx[0]
         self._key = partial(full_key, view)
         self._version = full_key(view, (0, 0, 0))
         self._blocks: list[Sealed] = []
 
     def seal(self, planes: Planes) -> None:
         """Cut voxels into blocks, compress and seal these: memory then holds them once, as they are stored."""
-        block_zyx = layout_of(self._instance).block_zyx
+        for layer in self._layers:
+            self._seal_layer(layer, planes(self._depth))
 
-        def seal_layer(layer: BlockRange, received: Buffer) -> None:
-            self._blocks += sealed_layer(self._instance, self._key, layer, received, self._inside)
+    def seal_while_they_come(self, planes: Planes) -> None:
+        """The same for planes that take time to come: one layer of blocks is sealed while those of the next are waited for."""
+        work_behind(self._layers, lambda _: planes(self._depth), self._seal_layer)
 
-        work_behind(list(self._box.blocks(block_zyx).layers()), lambda _: planes(block_zyx[0]), seal_layer)
+    def _seal_layer(self, layer: BlockRange, planes: Buffer) -> None:
+        self._blocks += sealed_layer(self._instance, self._key, layer, planes, self._inside)
 
     def store(self, edit: Edit, *, mutate: bool, grow: bool = True) -> int:
         """Store the blocks; the mutation id.
