@@ -11,8 +11,12 @@ import urllib3
 from dvidclient import answers
 from dvidclient.arguments import Int32s, UInt64s
 from dvidclient.data.instance import Instance
+from dvidclient.errors import ServerRefused
 
 Answer = TypeVar("Answer")
+
+MISSING = 404
+"""The status where there is not what was asked for."""
 
 BATCH = 1 << 18
 """How many labels or points a request lists at most: some 4 MB of JSON."""
@@ -66,6 +70,17 @@ def change(
 ) -> Answer:
     """Asks for a change, so that it takes effect once; arguments as of ``ask``."""
     return ask(instance, path, what, receive, method=method, once=True, **sent)
+
+
+def is_there(instance: Instance, path: str, what: str) -> bool:
+    """Whether the server has what a path names; arguments as of ``ask``."""
+    try:
+        ask(instance, path, what, answers.nothing, method="HEAD")
+    except ServerRefused as refused:
+        if refused.status != MISSING:
+            raise
+        return False
+    return True
 
 
 def numbers_for(

@@ -10,12 +10,11 @@ import urllib3
 
 from dvidclient import answers, arguments
 from dvidclient.connection import quoted
-from dvidclient.data.calls import ask, change
+from dvidclient.data.calls import MISSING, ask, change, is_there
 from dvidclient.data.instance import Instance
 from dvidclient.errors import BadArgument, ServerRefused
 from dvidclient.messages import keyvalues
 
-_MISSING = 404
 VALUES_AT_ONCE = 256
 """How many values are asked for together while items are iterated over."""
 
@@ -31,7 +30,7 @@ class KeyValues(Instance, MutableMapping[str, bytes]):
         try:
             return ask(self, _path(key), f"reading key {key!r} of {self}", _bytes)
         except ServerRefused as refused:
-            if refused.status != _MISSING:
+            if refused.status != MISSING:
                 raise
             raise KeyError(key) from refused
 
@@ -46,13 +45,7 @@ class KeyValues(Instance, MutableMapping[str, bytes]):
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str) or not key:
             return False
-        try:
-            ask(self, _path(key), f"asking for key {key!r} of {self}", answers.nothing, method="HEAD")
-        except ServerRefused as refused:
-            if refused.status != _MISSING:
-                raise
-            return False
-        return True
+        return is_there(self, _path(key), f"asking for key {key!r} of {self}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(ask(self, "keys", f"listing the keys of {self}", _texts))

@@ -9,7 +9,7 @@ from typing import Any
 import urllib3
 
 from dvidclient import answers, arguments
-from dvidclient.data.calls import ask, change
+from dvidclient.data.calls import MISSING, ask, change, is_there
 from dvidclient.data.instance import Instance
 from dvidclient.errors import BadArgument, ServerRefused
 from dvidclient.messages import keyvalues
@@ -17,7 +17,6 @@ from dvidclient.tables import data_frame
 
 Fields = dict[str, Any]
 
-_MISSING = 404
 _SHOWN = (None, "user", "time", "all")
 
 
@@ -32,7 +31,7 @@ class NeuronJson(Instance, MutableMapping[int, Fields]):
         try:
             return ask(self, _path(body), f"reading body {body} of {self}", answers.fields)
         except ServerRefused as refused:
-            if refused.status != _MISSING:
+            if refused.status != MISSING:
                 raise
             raise KeyError(body) from refused
 
@@ -54,13 +53,7 @@ class NeuronJson(Instance, MutableMapping[int, Fields]):
             path = _path(body)
         except BadArgument:
             return False
-        try:
-            ask(self, path, f"asking for body {body} of {self}", answers.nothing, method="HEAD")
-        except ServerRefused as refused:
-            if refused.status != _MISSING:
-                raise
-            return False
-        return True
+        return is_there(self, path, f"asking for body {body} of {self}")
 
     def __iter__(self) -> Iterator[int]:
         return iter(sorted(ask(self, "keys", f"listing the bodies of {self}", _bodies)))

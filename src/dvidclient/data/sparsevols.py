@@ -11,7 +11,7 @@ import numpy.typing
 from dvidclient import answers, arguments
 from dvidclient.arguments import BoxZYX
 from dvidclient.connection import quoted
-from dvidclient.data.calls import ask, change
+from dvidclient.data.calls import MISSING, ask, change
 from dvidclient.data.instance import Instance
 from dvidclient.errors import ServerRefused
 from dvidclient.sparse import SparseVolume
@@ -103,7 +103,7 @@ class SparseLabels(Instance):
             query = self._read_as(0, supervoxels)
             return ask(self, f"sparsevol/{label}", what, answers.status, method="HEAD", query=query) == 200
         except ServerRefused as refused:
-            if refused.status != 404:
+            if refused.status != MISSING:
                 raise
             return False
 
@@ -191,7 +191,7 @@ class SparseLabels(Instance):
             return ask(self, path, what, answers.sparse_volume, query={**arguments.bounds_query(bounds_zyx), **query})
         except ServerRefused as refused:
             # Where servers answer that there is nothing within the bounds, some do it with this status.
-            if bounds_zyx is None or refused.status != 404:
+            if bounds_zyx is None or refused.status != MISSING:
                 raise
             return SparseVolume.from_coordinates([])
 
