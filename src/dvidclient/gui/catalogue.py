@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dvidclient.errors import ClientError, Unsupported
+from dvidclient.errors import Unsupported
+from dvidclient.gui.repo_document import check_repo
 from dvidclient.node import Node
 from dvidclient.repo import MASTER, Repo
 from dvidclient.server import Server, connect
@@ -120,6 +121,8 @@ class RepoEntry:
     updated: str
     nodes: tuple[NodeEntry, ...]
     instances: tuple[InstanceEntry, ...]
+    fault: str = ""
+    """Why nothing more can be told of it: what is wrong with the server's description of it."""
 
     @property
     def title(self) -> str:
@@ -147,23 +150,33 @@ def listing(url: str, token: str | None = None) -> Catalogue:
     """Asks a server for all it holds. Takes as long as the server does: for the background.
 
     Raises:
-        ClientError: says what is wrong with the address, or what the server answered.
+        ClientError: says what is wrong with the address, or what the server answered. Not where single repos are described
+            wrongly: these come with a ``fault``.
     """
     server = connect(url, token, app="contents browser", timeout=PATIENCE_SECONDS, retries=RETRIES)
+    # Not as Repo objects: one of which a server tells nonsense shall not hide the others.
+    documents = server.connection.get_json("/api/repos/info", "listing the repositories")
+    repos = [repo_entry(server, uuid, document) for uuid, document in documents.items()]
+    return Catalogue(server, tuple(sorted(repos, key=lambda repo: (bool(repo.fault), repo.created))))
+
+
+def repo_entry(server: Server, uuid: str, document: Any) -> RepoEntry:
+    """A repo as a value; one with a ``fault`` where its description is malformed.
+
+    Args:
+        server: that told of it.
+        uuid: by which it is listed.
+        document: what the server describes of it.
+    """
     try:
-        return Catalogue(server, tuple(repo_entry(repo) for repo in server.repos.values()))
-    except ClientError:
-        raise
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise Unsupported(f"what {server.url} tells of its repositories is not what DVID servers tell") from error
-
-
-def repo_entry(repo: Repo) -> RepoEntry:
-    """A repo as a value."""
+        check_repo(uuid, document)
+    except Unsupported as error:
+        return _malformed(uuid, document, str(error))
+    repo = Repo(server, document)
     # Parents and children are named by number: looked up at once, for repos of thousands of versions.
     nodes = list(repo.nodes.values())
     by_version = {node.version: node.uuid for node in nodes}
-    instances = [instance_entry(name, document) for name, document in sorted(repo.instance_documents.items())]
+    instances = [instance_entry(name, described) for name, described in sorted(repo.instance_documents.items())]
     return RepoEntry(
         repo.uuid,
         repo.alias,
@@ -173,6 +186,15 @@ def repo_entry(repo: Repo) -> RepoEntry:
         tuple(_node_entry(node, by_version) for node in nodes),
         tuple(instances),
     )
+
+
+def _malformed(uuid: str, document: Any, fault: str) -> RepoEntry:
+    """What can be told of a repo all the same: its name and description, where these are text."""
+    told = _mapping(document)
+    alias, description = (
+        text if isinstance(text := told.get(field), str) else "" for field in ("Alias", "Description")
+    )
+    return RepoEntry(uuid, alias, description, "", "", (), (), fault)
 
 
 def _node_entry(node: Node, by_version: Mapping[int, str]) -> NodeEntry:

@@ -275,6 +275,8 @@ class ContentsBrowser(QWidget):
             return "this server has no repositories"
         if self.repo is None:
             return "nothing here has what is searched for"
+        if self.repo.fault:
+            return f"{self.repo.title} cannot be shown: the server describes it wrongly: {self.repo.fault}"
         return NOTHING_SELECTED if self.repo.instances else "this repository has no data instances"
 
     def _show_log(self, answer: object) -> None:

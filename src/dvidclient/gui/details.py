@@ -73,6 +73,10 @@ def _instance_rows(instance: InstanceEntry) -> Iterable[Row]:
 
 def _repo_rows(repo: RepoEntry) -> Iterable[Row]:
     yield "description", _text(repo.description) or "–"
+    if repo.fault:
+        yield "error", _text(f"the server describes it wrongly: {repo.fault}")
+        yield "listed as", _text(repo.uuid)
+        return
     yield "versions", f"{len(repo.nodes)}, {sum(not node.locked for node in repo.nodes)} of them open"
     yield "instances", str(len(repo.instances))
     yield "created", _time(repo.created)

@@ -18,9 +18,10 @@ from qtpy.QtWidgets import (
 
 from dvidclient.display import counted
 from dvidclient.gui.catalogue import RepoEntry, when
-from dvidclient.gui.strip import plain_tip
+from dvidclient.gui.strip import error_ink, plain_tip
 
 LINES = Qt.ItemDataRole.UserRole + 1
+FAULTY = Qt.ItemDataRole.UserRole + 2
 MARGIN = 6
 
 
@@ -55,18 +56,9 @@ class RepoList(QListWidget):
         for repo in repos:
             item = QListWidgetItem(repo.title)
             item.setData(Qt.ItemDataRole.UserRole, repo.uuid)
-            counts = f"{counted(repo.nodes, 'version')}, {counted(repo.instances, 'instance')}"
-            lines = (
-                (repo.title, repo.uuid[:8]),
-                (repo.description or "no description", ""),
-                (counts, when(repo.updated)[:10]),
-            )
-            item.setData(LINES, lines)
-            tip = (
-                f"{repo.title}\n{repo.description}\n\nroot {repo.uuid}\n{counts}\n"
-                f"made {when(repo.created)}, changed {when(repo.updated)} (UTC)".replace("\n\n\n", "\n\n")
-            )
-            item.setToolTip(plain_tip(tip))
+            item.setData(LINES, _lines(repo))
+            item.setData(FAULTY, bool(repo.fault))
+            item.setToolTip(plain_tip(_tip(repo)))
             self.addItem(item)
         self.blockSignals(False)
         self.select(before)
@@ -98,6 +90,29 @@ class RepoList(QListWidget):
         self.repo_selected.emit(self.selected_repo)
 
 
+def _lines(repo: RepoEntry) -> tuple[tuple[str, str], ...]:
+    """What stands on the left and on the right of each line."""
+    if repo.fault:
+        return ((repo.title, repo.uuid[:8]), ("described wrongly by the server", ""), (repo.fault, ""))
+    return (
+        (repo.title, repo.uuid[:8]),
+        (repo.description or "no description", ""),
+        (_counts(repo), when(repo.updated)[:10]),
+    )
+
+
+def _tip(repo: RepoEntry) -> str:
+    described = f"{repo.title}\n{repo.description}".strip()
+    if repo.fault:
+        return f"{described}\n\nlisted as {repo.uuid}\nthe server describes it wrongly: {repo.fault}"
+    times = f"made {when(repo.created)}, changed {when(repo.updated)} (UTC)"
+    return f"{described}\n\nroot {repo.uuid}\n{_counts(repo)}\n{times}"
+
+
+def _counts(repo: RepoEntry) -> str:
+    return f"{counted(repo.nodes, 'version')}, {counted(repo.instances, 'instance')}"
+
+
 class _RepoDelegate(QStyledItemDelegate):
     """Three lines: name, description, figures."""
 
@@ -117,6 +132,8 @@ class _RepoDelegate(QStyledItemDelegate):
             group = QPalette.ColorGroup.Inactive
         ink = palette.color(group, QPalette.ColorRole.HighlightedText if chosen else QPalette.ColorRole.Text)
         faint = ink if chosen else palette.color(group, QPalette.ColorRole.PlaceholderText)
+        if index.data(FAULTY) and not chosen:
+            faint = error_ink(palette)
         bold = QFont(option.font)
         bold.setBold(True)
         line = option.fontMetrics.height() + 2

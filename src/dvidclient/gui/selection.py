@@ -58,6 +58,8 @@ def what_is_missing(mode: Mode, repo: RepoEntry | None, node: NodeEntry | None, 
     """What still keeps a selection from being chosen, in words; empty where nothing does."""
     if repo is None:
         return "select a repository"
+    if repo.fault:
+        return f"this repository cannot be used: {repo.fault}"
     if node is None:
         return "select a version"
     if mode == "select_existing":

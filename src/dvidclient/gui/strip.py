@@ -16,6 +16,11 @@ def is_dark(palette: QPalette) -> bool:
     )
 
 
+def error_ink(palette: QPalette) -> QColor:
+    """The colour of words that tell of something wrong, in a list."""
+    return QColor("#ff9d94" if is_dark(palette) else "#b3261e")
+
+
 def plain_tip(text: str) -> str:
     """A tooltip that shows a text as it is: Qt takes what looks like HTML for HTML, and names and notes may be anything."""
     if not Qt.mightBeRichText(text):  # type: ignore[attr-defined]  # PySide6 has it, and does not tell

@@ -1,10 +1,11 @@
 """What a server tells of its contents, as values; and what servers leave out."""
 
 import json
+import re
 
 import pytest
 
-from dvidclient.errors import ClientError, Unsupported
+from dvidclient.errors import ClientError
 from dvidclient.gui.catalogue import (
     extents_text,
     instance_entry,
@@ -98,14 +99,58 @@ def test_a_server_that_is_none_is_an_error_that_names_it():
         listing("127.0.0.1:1")
 
 
+def repo_document(**changed):
+    node = {"UUID": "a", "VersionID": 1, "Locked": False, "Parents": [], "Children": None}
+    return {"Root": "a", "Alias": "medulla", "DAG": {"Nodes": {"a": node}}, "DataInstances": {}} | changed
+
+
+def nodes(**fields):
+    return {"Nodes": {"a": {"VersionID": 1} | fields}}
+
+
 @pytest.mark.parametrize(
-    "repos",
+    ("document", "fault"),
     [
-        {"a": {"Root": 5, "DAG": []}},
-        {"a": {"Root": "a", "DAG": {"Root": "a", "Nodes": {"a": {"UUID": "a", "VersionID": "first"}}}}},
+        (None, "the repository: expected a JSON object, got nothing"),
+        ([1], r"the repository: expected a JSON object, got \[1\]"),
+        (repo_document(Root=5), "Root: expected 'a', by which it is listed, got 5"),
+        (repo_document(Root="b"), "Root: expected 'a', by which it is listed, got 'b'"),
+        (repo_document(DAG=[]), r"DAG: expected a JSON object, got \[\]"),
+        (repo_document(DAG={}), "DAG.Nodes: expected a JSON object, got nothing"),
+        (repo_document(DAG={"Nodes": {"a": 7}}), "DAG.Nodes.a: expected a JSON object, got 7"),
+        (
+            repo_document(DAG=nodes(VersionID="x" * 999)),
+            "DAG.Nodes.a.VersionID: expected a whole number, got 'xx.{,40}'$",
+        ),
+        (repo_document(DAG=nodes(VersionID=True)), "DAG.Nodes.a.VersionID: expected a whole number, got True"),
+        (repo_document(DAG=nodes(Parents=5)), "DAG.Nodes.a.Parents: expected a list of whole numbers, got 5"),
+        (
+            repo_document(DAG=nodes(Children=[[]])),
+            r"DAG.Nodes.a.Children: expected a list of whole numbers, got \[\[\]\]",
+        ),
+        (repo_document(DataInstances=[]), r"DataInstances: expected a JSON object, got \[\]"),
+        (repo_document(DataInstances={"gray": "x"}), "DataInstances.gray: expected a JSON object, got 'x'"),
     ],
 )
-def test_a_server_that_tells_something_else_is_named(answering, repos):
+def test_a_repo_that_is_described_wrongly_comes_with_what_is_wrong_beside_the_others(answering, document, fault):
+    repos = {"a": document, "b": repo_document(Root="b")}
     url = answering(lambda path: json.dumps(repos if "repos" in path else {}).encode())
-    with pytest.raises(Unsupported, match=f"what {url} tells of its repositories is not what DVID servers tell"):
+    whole, broken = listing(url).repos
+    assert (whole.uuid, whole.fault, len(whole.nodes)) == ("b", "", 1)
+    assert re.search(fault, broken.fault)
+    assert (broken.uuid, broken.nodes, broken.instances) == ("a", (), ())
+    assert broken.alias == ("medulla" if isinstance(document, dict) else "")
+
+
+def test_what_a_description_of_a_repo_merely_leaves_out_is_no_fault(answering):
+    bare = {"Root": "a", "DAG": {"Nodes": {"a": {"VersionID": 1}}}}
+    url = answering(lambda path: json.dumps({"a": bare} if "repos" in path else {}).encode())
+    (repo,) = listing(url).repos
+    assert (repo.fault, repo.title, repo.instances) == ("", "a", ())
+    assert repo.nodes[0].branch == "master"
+
+
+def test_an_answer_that_lists_no_repos_at_all_is_an_error_that_names_the_server(answering):
+    url = answering(lambda path: b"[]" if "repos" in path else b"{}")
+    with pytest.raises(ClientError, match=url):
         listing(url)

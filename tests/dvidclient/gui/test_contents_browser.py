@@ -380,6 +380,58 @@ def test_a_server_without_repositories_and_a_repository_without_instances_say_so
     assert browser.preview.view.words == "this repository has no data instances"
 
 
+@pytest.fixture
+def half_broken(answering, own_settings, settle, qtbot):
+    """A browser on a server that tells nonsense of one of its three repos; ``repos`` is what it tells."""
+    root = {"UUID": "a", "VersionID": 1, "Locked": False, "Parents": [], "Children": []}
+    repos = {
+        uuid: {"Root": uuid, "Alias": alias, "Created": created, "DAG": {"Root": uuid, "Nodes": {uuid: {**root}}}}
+        for uuid, alias, created in (
+            ("a", "medulla", "2026-01"),
+            ("b", "lobula", "2026-02"),
+            ("c", "retina", "2026-03"),
+        )
+    }
+    repos["a"]["DAG"]["Nodes"]["a"]["VersionID"] = "first"
+    browser = ContentsBrowser(answering(lambda path: json.dumps(repos if "repos" in path else {}).encode()))
+    browser.told = repos
+    qtbot.addWidget(browser)
+    browser.show()
+    settle(browser)
+    return browser
+
+
+FAULT = "DAG.Nodes.a.VersionID: expected a whole number, got 'first'"
+
+
+def test_a_malformed_repository_hides_no_other_and_says_what_is_wrong_in_its_place(half_broken, settle, screenshot):
+    browser = half_broken
+    assert shown_repos(browser) == ["lobula", "retina", "medulla"]
+    assert not browser.strip.isVisible()
+    assert browser.repo.alias == "lobula"
+    assert browser.versions.shown_uuids == ("b",)
+    broken = browser.repos.item(2)
+    assert any(FAULT in text for text, _ in broken.data(LINES))
+    assert FAULT in broken.toolTip()
+    browser.repos.select("a")
+    settle(browser)
+    assert FAULT in browser.preview.view.words
+    assert FAULT in browser.details.toPlainText()
+    assert FAULT in browser.missing
+    assert browser.versions.shown_uuids == ()
+    screenshot(browser, "malformed")
+
+
+def test_a_repository_that_is_mended_is_shown_after_f5(half_broken, settle):
+    browser = half_broken
+    browser.repos.select("a")
+    browser.told["a"]["DAG"]["Nodes"]["a"]["VersionID"] = 1
+    browser.refresh()
+    settle(browser)
+    assert shown_repos(browser) == ["medulla", "lobula", "retina"]
+    assert browser.node.uuid == "a"
+
+
 LONG = "segmentation-" * 20
 MARKUP = "<img src='file:///etc/hostname'> & co"
 
@@ -389,7 +441,7 @@ def odd_repo():
     root = {"UUID": "a" * 32, "VersionID": 1, "Note": MARKUP, "Locked": False, "Parents": [], "Children": []}
     instances = {name: {"Base": {"TypeName": "keyvalue", "Name": name}} for name in (LONG, MARKUP)}
     dag = {"Root": "a" * 32, "Nodes": {"a" * 32: root}}
-    return {"a": {"Root": "a" * 32, "Alias": MARKUP, "DataInstances": instances, "DAG": dag}}
+    return {"a" * 32: {"Root": "a" * 32, "Alias": MARKUP, "DataInstances": instances, "DAG": dag}}
 
 
 @pytest.fixture

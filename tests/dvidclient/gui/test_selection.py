@@ -42,6 +42,12 @@ def test_a_committed_version_takes_no_new_volume_and_an_open_one_does():
     assert what_is_missing("select_existing", None, None, None)
 
 
+def test_of_a_repo_that_is_described_wrongly_nothing_can_be_chosen():
+    broken = RepoEntry("cc22", "lobula", "", "", "", (), (), "DAG: expected a JSON object, got 5")
+    for mode in ("select_existing", "specify_new"):
+        assert "cannot be used: DAG: expected" in what_is_missing(mode, broken, None, "fresh")
+
+
 def test_a_selection_holds_what_is_selected_so_far():
     assert selected("select_existing", "http://h", None, None, None) is None
     assert selected("select_existing", "http://h", MEDULLA, None, None) == Selection("http://h", "aa00")
