@@ -48,6 +48,7 @@ from dvidclient.gui.repos_view import RepoList
 from dvidclient.gui.search import Found, search
 from dvidclient.gui.selection import Mode, Selection, selected, what_is_missing
 from dvidclient.gui.strip import MessageStrip, is_dark
+from dvidclient.gui.versions_view import KIND as GRAPH
 from dvidclient.gui.versions_view import VersionsView
 from dvidclient.log import log_lines
 
@@ -157,7 +158,7 @@ class ContentsBrowser(QWidget):
         self.bar = AddressBar()
         self.strip = MessageStrip()
         self.repos = RepoList()
-        self.versions = VersionsView()
+        self.versions = VersionsView(self.background)
         self.instances = InstancesView()
         self.preview = PreviewPanel(self.background)
         self.details = QTextBrowser()
@@ -205,6 +206,7 @@ class ContentsBrowser(QWidget):
         self.background.busy_changed.connect(self._tell_busy)
         self.repos.repo_selected.connect(self._repo_changed)
         self.versions.node_selected.connect(self._settle_soon)
+        self.versions.failed.connect(self._fail)
         self.instances.instance_selected.connect(self._settle_soon)
         self.details.anchorClicked.connect(self._go_to)
         self.new_name.textChanged.connect(self._tell)
@@ -235,7 +237,7 @@ class ContentsBrowser(QWidget):
 
     def _tell_busy(self, _kind: str, _busy: bool) -> None:
         busy = any(map(self.background.busy, ("contents", "preview", "log")))
-        self.bar.busy.setText("asking…" if busy else "")
+        self.bar.busy.setText("asking…" if busy else "drawing…" if self.background.busy(GRAPH) else "")
 
     # ---- what the user does -------------------------------------------------------------------
 
@@ -277,6 +279,8 @@ class ContentsBrowser(QWidget):
             return "nothing here has what is searched for"
         if self.repo.fault:
             return f"{self.repo.title} cannot be shown: the server describes it wrongly: {self.repo.fault}"
+        if self.background.busy(GRAPH):
+            return "…"
         return NOTHING_SELECTED if self.repo.instances else "this repository has no data instances"
 
     def _show_log(self, answer: object) -> None:
@@ -343,7 +347,8 @@ class ContentsBrowser(QWidget):
         elif found.instance_names:
             self.instances.setFocus()
         else:
-            self.versions.select(next(uuid for uuid in self.versions.shown_uuids if uuid in found.node_uuids))
+            newest_first = reversed(repo.nodes) if repo else ()
+            self.versions.select(next(node.uuid for node in newest_first if node.uuid in found.node_uuids))
             self.versions.setFocus()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802

@@ -88,6 +88,41 @@ class _Lane:
     """Row and lane of the children that the edges come from."""
 
 
+class _Lanes:
+    """The lanes of a row. Found by what they wait for: there may be thousands."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._taken: dict[int, _Lane] = {}
+        self._free: list[int] = []
+        self._waiting: dict[str, list[int]] = {}
+
+    def free(self) -> int:
+        """Takes the first lane that waits for nothing; a new one where there is none."""
+        if self._free:
+            return heapq.heappop(self._free)
+        self.count += 1
+        return self.count - 1
+
+    def wait(self, at: int, lane: _Lane) -> None:
+        """From here on a lane that was free waits."""
+        self._taken[at] = lane
+        self._waiting.setdefault(lane.waits_for, []).append(at)
+
+    def leave(self, at: int) -> None:
+        """Nothing comes down this lane any more."""
+        heapq.heappush(self._free, at)
+
+    def first_waiting(self, uuid: str) -> _Lane | None:
+        """The first lane that waits for a version."""
+        found = self._waiting.get(uuid)
+        return self._taken[min(found)] if found else None
+
+    def end(self, uuid: str) -> dict[int, _Lane]:
+        """The lanes that wait for a version, from left to right; they wait no longer."""
+        return {at: self._taken.pop(at) for at in sorted(self._waiting.pop(uuid, ()))}
+
+
 def lay_out(versions: Iterable[Version]) -> GraphLayout:
     """Gives each version a row and a lane, and the edges their ways.
 
@@ -96,56 +131,44 @@ def lay_out(versions: Iterable[Version]) -> GraphLayout:
     """
     ordered = _children_first(list(versions))
     row_of = {version.uuid: row for row, version in enumerate(ordered)}
-    lanes: list[_Lane | None] = []
+    lanes = _Lanes()
     placed: list[int] = []
     edges: list[Edge] = []
     if ordered:
         # The main line keeps the first lane, also where the newest version is on another branch.
         main = min(ordered, key=lambda version: version.version).branch
         head = next(version for version in ordered if version.branch == main)
-        lanes.append(_Lane(head.uuid, main))
-    most = len(lanes)
+        lanes.wait(lanes.free(), _Lane(head.uuid, main))
     for row, version in enumerate(ordered):
-        waiting = [at for at, lane in enumerate(lanes) if lane is not None and lane.waits_for == version.uuid]
-        own = next((at for at in waiting if (lane := lanes[at]) and lane.branch == version.branch), None)
-        at = own if own is not None else waiting[0] if waiting else _free(lanes)
-        for other in waiting:
-            lane = lanes[other]
-            assert lane is not None
+        waiting = lanes.end(version.uuid)
+        own = next((at for at, lane in waiting.items() if lane.branch == version.branch), next(iter(waiting), None))
+        at = lanes.free() if own is None else own
+        for other, lane in waiting.items():
             edges.extend(Edge(child_row, child_lane, other, row, at) for child_row, child_lane in lane.incoming)
-            lanes[other] = None
+            if other != at:
+                lanes.leave(other)
         placed.append(at)
         parents = [parent for parent in dict.fromkeys(version.parents) if row_of.get(parent, -1) > row]
+        if not parents:
+            lanes.leave(at)
         for number, parent in enumerate(parents):
             if number == 0:
-                lanes[at] = _Lane(parent, version.branch, [(row, at)])
+                lanes.wait(at, _Lane(parent, version.branch, [(row, at)]))
                 continue
-            joined = next((lane for lane in lanes if lane is not None and lane.waits_for == parent), None)
+            joined = lanes.first_waiting(parent)
             if joined is None:
                 joined = _Lane(parent, ordered[row_of[parent]].branch)
-                lanes[_free(lanes)] = joined
+                lanes.wait(lanes.free(), joined)
             joined.incoming.append((row, at))
-        most = max(most, len(lanes))
-        while lanes and lanes[-1] is None:
-            lanes.pop()
     edges.sort(key=lambda edge: (edge.child_row, edge.parent_row))
     numbers = [(edge.child_row, edge.child_lane, edge.lane, edge.parent_row, edge.parent_lane) for edge in edges]
     return GraphLayout(
         tuple(version.uuid for version in ordered),
         tuple(placed),
         tuple(edges),
-        most,
+        lanes.count,
         np.array(numbers, np.int64).reshape(-1, 5).T,
     )
-
-
-def _free(lanes: list[_Lane | None]) -> int:
-    """The first lane that waits for nothing; a new one where there is none."""
-    for at, lane in enumerate(lanes):
-        if lane is None:
-            return at
-    lanes.append(None)
-    return len(lanes) - 1
 
 
 def _children_first(versions: Sequence[Version]) -> list[Version]:

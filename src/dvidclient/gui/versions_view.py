@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
@@ -17,13 +20,21 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from dvidclient.gui.background import Background
 from dvidclient.gui.catalogue import NodeEntry, when
 from dvidclient.gui.graph import GraphLayout, lay_out
 from dvidclient.gui.strip import is_dark, plain_tip
 
 COLUMNS = ("Graph", "Version", "Branch", "Note", "Created (UTC)")
 GRAPH, VERSION, BRANCH, NOTE, CREATED = range(5)
+KIND = "graph"
 NODE = Qt.ItemDataRole.UserRole + 1
+
+UUID_STARTS = tuple(digit * 8 for digit in "0123456789abcdef")
+LONGEST_TIME = "0000-00-00 00:00"
+CELL_MARGIN = 16
+# One long name shall not push all else out of the window.
+WIDEST_COLUMN = 200
 
 LANE = 16
 NARROWEST_LANE = 4
@@ -38,28 +49,47 @@ FOUND_COLOUR = "#50e6b400"  # see-through: for dark and bright windows
 Index = QModelIndex | QPersistentModelIndex
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Versions with their graph laid out."""
+
+    versions: tuple[NodeEntry, ...]
+    """In the order in which they were given."""
+    layout: GraphLayout
+    nodes: tuple[NodeEntry, ...]
+    """The version of each row."""
+    row_of: Mapping[str, int]
+    """The row of each version, by its UUID."""
+    long_branches: tuple[str, ...]
+    """The branches of which one has the widest name."""
+
+
+def laid_out(versions: Sequence[NodeEntry]) -> Rows:
+    """Gives versions their rows. Takes its time where there are thousands: for the background."""
+    by_uuid = {node.uuid: node for node in versions}
+    layout = lay_out(versions)
+    row_of = {uuid: row for row, uuid in enumerate(layout.uuids)}
+    long_branches = heapq.nlargest(20, {node.branch for node in versions}, key=len)
+    return Rows(tuple(versions), layout, tuple(by_uuid[uuid] for uuid in layout.uuids), row_of, tuple(long_branches))
+
+
 class VersionsModel(QAbstractTableModel):
     """Versions in the rows of their layout."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.layout_of_graph: GraphLayout = lay_out(())
-        self.nodes: list[NodeEntry] = []
-        self.row_of: dict[str, int] = {}
+        self.rows = laid_out(())
         self.matching: set[str] | None = None
 
-    def show_nodes(self, nodes: Sequence[NodeEntry]) -> None:
+    def show_rows(self, rows: Rows) -> None:
         """Takes other versions."""
         self.beginResetModel()
-        by_uuid = {node.uuid: node for node in nodes}
-        self.layout_of_graph = lay_out(nodes)
-        self.nodes = [by_uuid[uuid] for uuid in self.layout_of_graph.uuids]
-        self.row_of = {node.uuid: row for row, node in enumerate(self.nodes)}
+        self.rows = rows
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
         """One row for each version."""
-        return 0 if parent.isValid() else len(self.nodes)
+        return 0 if parent.isValid() else len(self.rows.nodes)
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
         """The graph and what is said beside it."""
@@ -72,7 +102,7 @@ class VersionsModel(QAbstractTableModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Text, tooltip, colour and font of a cell, and its version for the role NODE."""
-        node = self.nodes[index.row()]
+        node = self.rows.nodes[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
             return ("", node.uuid[:8], node.branch, _one_line(node.note), when(node.created))[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -92,15 +122,24 @@ class VersionsModel(QAbstractTableModel):
 
 
 class VersionsView(QTreeView):
-    """The version graph of a repo. Up and down go along the rows, left to the parent, right to the child."""
+    """The version graph of a repo. Up and down go along the rows, left to the parent, right to the child.
+
+    Args:
+        background: where graphs are laid out.
+        parent: the widget that it is part of.
+    """
 
     node_selected = Signal(object)
     """The NodeEntry that is selected; None where none is."""
     entered = Signal()
     """The Enter key, or a double click."""
+    failed = Signal(str)
+    """Why a graph cannot be shown."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, background: Background, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._background = background
+        self._wanted: str | None = None
         self.versions = VersionsModel(self)
         self.setModel(self.versions)
         self.setItemDelegateForColumn(GRAPH, _GraphDelegate(self))
@@ -119,32 +158,73 @@ class VersionsView(QTreeView):
     def selected_node(self) -> NodeEntry | None:
         """The version that is selected."""
         index = self.currentIndex()
-        return self.versions.nodes[index.row()] if index.isValid() else None
+        return self.versions.rows.nodes[index.row()] if index.isValid() else None
 
     @property
     def shown_uuids(self) -> tuple[str, ...]:
         """The versions from top to bottom."""
-        return self.versions.layout_of_graph.uuids
+        return self.versions.rows.layout.uuids
 
     def show_nodes(self, nodes: Sequence[NodeEntry]) -> None:
-        """Shows the versions of a repo; the one that was selected is selected again, or the newest of the main line."""
-        before = self.selected_node
+        """Shows the versions of a repo as soon as their graph is laid out.
+
+        The one that was selected is then selected again, or the newest of the main line. Versions of another repo are gone
+        at once; those of the same one stay until the new graph is there.
+
+        Args:
+            nodes: the first one is the root.
+        """
+        shown = self.versions.rows
+        if tuple(nodes) == shown.versions:
+            self._background.drop(KIND)
+            self.select(self._selected_uuid)
+            return
+        if not nodes or nodes[0].uuid not in shown.row_of:
+            self._wanted = None
+            self._background.drop(KIND)
+            self._show(laid_out(()))
+        if nodes:
+            self._background.ask(KIND, partial(laid_out, nodes), self._show, self._fail)
+
+    def _fail(self, message: str) -> None:
+        self.failed.emit(f"the version graph cannot be drawn: {message}")
+
+    def _show(self, rows: Rows) -> None:
+        wanted = self._wanted or self._selected_uuid
+        self._wanted = None
         model = self.selectionModel()
         model.blockSignals(True)
-        self.versions.show_nodes(nodes)
+        self.versions.show_rows(rows)
         model.blockSignals(False)
-        width = min(WIDEST_GRAPH, LANE * self.versions.layout_of_graph.lane_count) + LANE
+        width = min(WIDEST_GRAPH, LANE * rows.layout.lane_count) + LANE
         self.setColumnWidth(GRAPH, max(width, self.fontMetrics().horizontalAdvance(COLUMNS[GRAPH]) + 24))
-        for column in (VERSION, BRANCH, CREATED):
-            self.resizeColumnToContents(column)
-        self.select(before.uuid if before else None)
+        for column, texts in ((VERSION, UUID_STARTS), (BRANCH, rows.long_branches), (CREATED, (LONGEST_TIME,))):
+            self.setColumnWidth(column, self._width(column, texts))
+        self.select(wanted)
+
+    def _width(self, column: int, texts: Iterable[str]) -> int:
+        """Of a column. Not as Qt finds it, which looks at a thousand rows of each: some 0.2 s."""
+        widest = max((self.fontMetrics().horizontalAdvance(text) for text in texts), default=0)
+        return max(self.header().sectionSizeHint(column), min(widest + CELL_MARGIN, WIDEST_COLUMN))
+
+    @property
+    def _selected_uuid(self) -> str | None:
+        node = self.selected_node
+        return node.uuid if node else None
 
     def select(self, uuid: str | None) -> None:
-        """Selects a version; without one, or where the repo does not have it, the newest of the main line."""
-        rows = self.versions.row_of
-        row = rows.get(uuid) if uuid else None
-        if row is None and rows:
-            row = next((row for row, lane in enumerate(self.versions.layout_of_graph.lanes) if lane == 0), 0)
+        """Selects a version; without one, or where the repo does not have it, the newest of the main line.
+
+        While the graph is laid out, one that is not shown so far is selected once it is.
+        """
+        rows = self.versions.rows
+        row = rows.row_of.get(uuid) if uuid else None
+        if row is None and self._background.busy(KIND):
+            self._wanted = uuid
+            return
+        self._wanted = None
+        if row is None and rows.nodes:
+            row = next((row for row, lane in enumerate(rows.layout.lanes) if lane == 0), 0)
         model = self.selectionModel()
         model.blockSignals(True)
         self.setCurrentIndex(QModelIndex() if row is None else self.versions.index(row, VERSION))
@@ -168,9 +248,10 @@ class VersionsView(QTreeView):
             return
         if node is not None and event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
             along = node.parents if event.key() == Qt.Key.Key_Left else node.children
-            known = [uuid for uuid in along if uuid in self.versions.row_of]
+            rows = self.versions.rows
+            known = [uuid for uuid in along if uuid in rows.row_of]
             if known:
-                same = [uuid for uuid in known if self.versions.nodes[self.versions.row_of[uuid]].branch == node.branch]
+                same = [uuid for uuid in known if rows.nodes[rows.row_of[uuid]].branch == node.branch]
                 self.select((same or known)[0])
             return
         super().keyPressEvent(event)
@@ -193,7 +274,7 @@ class _GraphDelegate(QStyledItemDelegate):
         painter.fillRect(option.rect, option.palette.color(QPalette.ColorRole.Base))
         model = index.model()
         assert isinstance(model, VersionsModel)
-        layout, row, node = model.layout_of_graph, index.row(), model.nodes[index.row()]
+        layout, row, node = model.rows.layout, index.row(), model.rows.nodes[index.row()]
         place = QRectF(option.rect)
         step = max(NARROWEST_LANE, min(LANE, (place.width() - LANE) / max(1, layout.lane_count)))
 

@@ -116,7 +116,7 @@ def opened(qtbot, own_settings, contents, other_repo):
 
 def settled(qtbot, browser):
     """Waits until the browser has all it asked for."""
-    kinds = ("contents", "log", "preview")
+    kinds = ("contents", "graph", "log", "preview")
     qtbot.wait(1)  # what follows from a selection is done in the next turn of the event loop
     qtbot.waitUntil(
         lambda: not any(map(browser.background.busy, kinds)) and not browser._settle.isActive(), timeout=WAIT

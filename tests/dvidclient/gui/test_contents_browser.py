@@ -14,12 +14,11 @@ from qtpy.QtGui import QColor, QHelpEvent, QPalette, QTextDocument, qGray
 from qtpy.QtWidgets import QApplication, QToolTip
 
 from dvidclient.gui.address_bar import last_addresses
-from dvidclient.gui.catalogue import NodeEntry
 from dvidclient.gui.contents_browser import ContentsBrowser
 from dvidclient.gui.preview import label_colours
 from dvidclient.gui.repos_view import LINES
 from dvidclient.gui.selection import Selection
-from dvidclient.gui.versions_view import CREATED, GRAPH, NOTE, VERSION, VersionsView
+from dvidclient.gui.versions_view import CREATED, GRAPH, NOTE, VERSION
 
 WAIT = 20_000
 
@@ -41,7 +40,7 @@ def shown_instances(browser):
 
 def cell(browser, uuid, column, role=Qt.ItemDataRole.DisplayRole):
     model = browser.versions.versions
-    return model.index(model.row_of[uuid], column).data(role)
+    return model.index(model.rows.row_of[uuid], column).data(role)
 
 
 # ---- what is listed -----------------------------------------------------------------------------
@@ -152,7 +151,7 @@ def test_versions_that_are_not_open_are_gray_and_say_why(opened, contents, qtbot
         assert ("committed: nothing can be added here; make a new version of it" in tip) == committed
         assert cell(browser, uuid, GRAPH, Qt.ItemDataRole.AccessibleTextRole) == ("committed" if committed else "open")
     view = browser.versions
-    place = view.visualRect(view.versions.index(view.versions.row_of[contents.root], NOTE)).center()
+    place = view.visualRect(view.versions.index(view.versions.rows.row_of[contents.root], NOTE)).center()
     QApplication.sendEvent(view.viewport(), QHelpEvent(QEvent.Type.ToolTip, place, view.viewport().mapToGlobal(place)))
     qtbot.waitUntil(lambda: "make a new version of it" in QToolTip.text())
     QToolTip.hideText()
@@ -161,11 +160,11 @@ def test_versions_that_are_not_open_are_gray_and_say_why(opened, contents, qtbot
 def test_open_and_committed_versions_are_drawn_in_shapes_of_their_own(opened, contents):
     browser = opened()
     view = browser.versions
-    lanes = view.versions.layout_of_graph.lanes
+    lanes = view.versions.rows.layout.lanes
     drawn = view.viewport().grab().toImage()
 
     def at(uuid, dx, dy):
-        row = view.versions.row_of[uuid]
+        row = view.versions.rows.row_of[uuid]
         place = view.visualRect(view.versions.index(row, GRAPH))
         centre = QPoint(round(place.left() + 10 + 16 * lanes[row]), place.center().y() + 1)
         return drawn.pixelColor(centre + QPoint(dx, dy))
@@ -179,20 +178,18 @@ def test_open_and_committed_versions_are_drawn_in_shapes_of_their_own(opened, co
     assert square.red() == square.green() == square.blue() < 200
 
 
-def test_thousands_of_versions_are_drawn(qapp, screenshot):
-    view = VersionsView()
-    view.resize(700, 500)
-    chain = [node(f"u{n}", n, "master", (f"u{n - 1}",) if n else ()) for n in range(2000)]
-    view.show_nodes([*chain, *(node(f"b{n}", 2000 + n, f"branch {n}", (f"u{n}",)) for n in range(1000))])
-    view.show()
-    view.select("u1")
-    screenshot(view, "thousands")
-    assert view.selected_node.uuid == "u1"
-    assert view.columnWidth(GRAPH) < 400
-
-
-def node(uuid, version, branch, parents):
-    return NodeEntry(uuid, version, branch, f"note of {uuid}", "", "", True, parents, ())
+def test_a_version_that_was_searched_for_is_selected_once_the_graph_is_there(
+    opened, contents, other_repo, settle, qtbot
+):
+    browser = opened()
+    browser.repos.select(other_repo.uuid)
+    settle(browser)
+    browser.bar.search.setText("left half done")
+    assert browser.repo.uuid == contents.uuid
+    assert browser.background.busy("graph")
+    qtbot.keyClick(browser.bar.search, Qt.Key.Key_Return)
+    settle(browser)
+    assert browser.node.uuid == contents.side
 
 
 # ---- choosing with keys and mouse ---------------------------------------------------------------
@@ -271,7 +268,7 @@ def test_tab_leads_through_all_parts_in_their_order(opened, qtbot):
 # ---- search -------------------------------------------------------------------------------------
 
 
-def test_ctrl_f_searches_and_esc_ends_it(opened, contents, other_repo, qtbot, screenshot):
+def test_ctrl_f_searches_and_esc_ends_it(opened, contents, other_repo, settle, qtbot, screenshot):
     browser = opened()
     browser.activateWindow()
     qtbot.waitUntil(browser.isActiveWindow, timeout=WAIT)
@@ -285,6 +282,7 @@ def test_ctrl_f_searches_and_esc_ends_it(opened, contents, other_repo, qtbot, sc
     assert {contents.alias, other_repo.alias} <= set(shown_repos(browser))
     qtbot.keyClicks(browser.bar.search, "left half done")
     assert shown_repos(browser) == [contents.alias]
+    settle(browser)
     assert browser.versions.versions.matching == {contents.side}
     assert cell(browser, contents.side, NOTE, Qt.ItemDataRole.BackgroundRole) is not None
     assert cell(browser, contents.root, NOTE, Qt.ItemDataRole.BackgroundRole) is None
