@@ -124,7 +124,7 @@ class ContentsBrowser(QWidget):
     @property
     def repo(self) -> RepoEntry | None:
         """The repo that is selected."""
-        return self.repos.selected_repo
+        return self.repos.selected_entry
 
     @property
     def node(self) -> NodeEntry | None:
@@ -135,7 +135,7 @@ class ContentsBrowser(QWidget):
     def _name(self) -> str | None:
         if self.mode == "specify_new":
             return self.new_name.text()
-        instance = self.instances.selected_instance
+        instance = self.instances.selected_entry
         return instance.name if instance else None
 
     def open(self, url: str) -> None:
@@ -204,10 +204,10 @@ class ContentsBrowser(QWidget):
         self.bar.search.entered.connect(self._to_found)
         self.strip.retry.connect(self.refresh)
         self.background.busy_changed.connect(self._tell_busy)
-        self.repos.repo_selected.connect(self._repo_changed)
+        self.repos.entry_selected.connect(self._repo_changed)
         self.versions.node_selected.connect(self._settle_soon)
         self.versions.failed.connect(self._fail)
-        self.instances.instance_selected.connect(self._settle_soon)
+        self.instances.entry_selected.connect(self._settle_soon)
         self.details.anchorClicked.connect(self._go_to)
         self.new_name.textChanged.connect(self._tell)
         self.new_name.returnPressed.connect(self.choose_selection)
@@ -228,7 +228,7 @@ class ContentsBrowser(QWidget):
         if catalogue is not None and self._url is not None:
             self.bar.show_opened(self._url)
             self.setWindowTitle(f"{catalogue.server.url} – {TITLE}")
-        self.repos.show_repos(catalogue.repos if catalogue else ())
+        self.repos.show_entries(catalogue.repos if catalogue else ())
         self._filter()
 
     def _fail(self, message: str) -> None:
@@ -243,7 +243,7 @@ class ContentsBrowser(QWidget):
 
     def _repo_changed(self, repo: RepoEntry | None) -> None:
         self.versions.show_nodes(repo.nodes if repo else ())
-        self.instances.show_instances(repo.instances if repo else ())
+        self.instances.show_entries(repo.instances if repo else ())
         self._mark_found()
         self._settle_soon()
 
@@ -252,7 +252,7 @@ class ContentsBrowser(QWidget):
 
     def _settled(self) -> None:
         """The selection has changed, and all lists agree on it."""
-        node, instance = self.node, self.instances.selected_instance
+        node, instance = self.node, self.instances.selected_entry
         connection = self._catalogue.server.connection if self._catalogue else None
         if node is None or connection is None:
             self._log = []
@@ -296,7 +296,7 @@ class ContentsBrowser(QWidget):
         self.details.document().setDefaultStyleSheet(
             f"a {{ color: {LINK_ON_DARK} }}" if is_dark(self.palette()) else ""
         )
-        self.details.setHtml(details_html(self.repo, self.node, self.instances.selected_instance, self._log))
+        self.details.setHtml(details_html(self.repo, self.node, self.instances.selected_entry, self._log))
 
     def _tell(self, *_: object) -> None:
         """Tells the program around it of the selection, and the user what is missing."""

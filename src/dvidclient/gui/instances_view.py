@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
-from qtpy.QtCore import QMargins, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
-from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QWidget,
-)
+from qtpy.QtCore import QMargins, QModelIndex, QPersistentModelIndex, QSize, Qt
+from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTreeWidgetItem, QWidget
 
 from dvidclient.gui.catalogue import InstanceEntry, extents_text, pixel_type_text, times, voxel_size_text
+from dvidclient.gui.entry_list import EntryList
 from dvidclient.gui.strip import plain_tip
 
 COLUMNS = ("Name", "Type", "Shape x, y, z", "Pixel type", "Voxel size", "Axes", "Block", "Extents")
@@ -24,91 +17,31 @@ COLUMNS = ("Name", "Type", "Shape x, y, z", "Pixel type", "Voxel size", "Axes", 
 WIDEST_COLUMN = 260
 
 
-class InstancesView(QTreeWidget):
-    """Data instances with what the server tells of them."""
-
-    instance_selected = Signal(object)
-    """The InstanceEntry that is selected; None where none is."""
-    entered = Signal()
-    """The Enter key, or a double click."""
+class InstancesView(EntryList[InstanceEntry]):
+    """Data instances, by name, with what the server tells of them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(attrgetter("name"), _row, parent)
         self.setItemDelegate(_Roomy(self))
         self.setColumnCount(len(COLUMNS))
         self.setHeaderLabels(COLUMNS)
-        self.setRootIsDecorated(False)
-        self.setUniformRowHeights(True)
-        self.setAllColumnsShowFocus(True)
         self.setAlternatingRowColors(True)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setSortingEnabled(True)
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.setAccessibleName("Data instances")
-        self._instances: dict[str, InstanceEntry] = {}
-        self.doubleClicked.connect(self._enter)
-        self.currentItemChanged.connect(self._select)
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.header().setStretchLastSection(True)
 
-    @property
-    def selected_instance(self) -> InstanceEntry | None:
-        """The instance that is selected."""
-        item = self.currentItem()
-        return self._instances.get(item.text(0)) if item and not item.isHidden() else None
-
-    def show_instances(self, instances: Sequence[InstanceEntry]) -> None:
-        """Lists instances; the one that was selected, or one of its name, is selected again."""
-        current = self.currentItem()
-        before = current.text(0) if current else None
-        self.blockSignals(True)
-        self.clear()
-        self._instances = {instance.name: instance for instance in instances}
-        self.addTopLevelItems([_item(instance) for instance in instances])
+    def show_entries(self, entries: Iterable[InstanceEntry]) -> None:
+        """Lists instances, in columns as wide as they need."""
+        super().show_entries(entries)
         for column in range(len(COLUMNS) - 1):
             self.resizeColumnToContents(column)
             self.setColumnWidth(column, min(WIDEST_COLUMN, self.columnWidth(column)))
-        self.blockSignals(False)
-        self.select(before)
 
-    def select(self, name: str | None) -> None:
-        """Selects an instance; without a name, or where it is not listed, the first volume that has something in it."""
-        shown = [item for item in self._items() if not item.isHidden()]
-        wanted = next((item for item in shown if item.text(0) == name), None)
-        if wanted is None:
-            full = [item for item in shown if (volume := self._instances[item.text(0)].volume) and volume.size_xyz]
-            wanted = next(iter(full or shown), None)
-        self.blockSignals(True)
-        if wanted is None:
-            self.setCurrentIndex(QModelIndex())
-        else:
-            self.setCurrentItem(wanted)
-        self.blockSignals(False)
-        self.instance_selected.emit(self.selected_instance)
-
-    def show_only(self, names: set[str]) -> None:
-        """Hides all instances but some; where the selected one is hidden, the first that is left is selected."""
-        for item in self._items():
-            item.setHidden(item.text(0) not in names)
-        current = self.currentItem()
-        if current is None or current.isHidden():
-            self.select(None)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Enter is told; all other keys do what they do in a list."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self._enter()
-        else:
-            super().keyPressEvent(event)
-
-    def _enter(self, *_: object) -> None:
-        self.entered.emit()
-
-    def _select(self, *_: object) -> None:
-        self.instance_selected.emit(self.selected_instance)
-
-    def _items(self) -> list[QTreeWidgetItem]:
-        return [item for row in range(self.topLevelItemCount()) if (item := self.topLevelItem(row)) is not None]
+    def first_choice(self, shown: Sequence[InstanceEntry]) -> InstanceEntry:
+        """The first volume that has something in it."""
+        return next((entry for entry in shown if entry.volume and entry.volume.size_xyz), shown[0])
 
 
 class _Roomy(QStyledItemDelegate):
@@ -118,7 +51,7 @@ class _Roomy(QStyledItemDelegate):
         return super().sizeHint(option, index).grownBy(QMargins(0, 3, 10, 3))
 
 
-def _item(instance: InstanceEntry) -> QTreeWidgetItem:
+def _row(instance: InstanceEntry) -> QTreeWidgetItem:
     cells = [instance.name, instance.typename]
     if volume := instance.volume:
         cells += [

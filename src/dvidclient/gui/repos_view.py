@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from operator import attrgetter
 
-from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from qtpy.QtGui import QFont, QPainter, QPalette
-from qtpy.QtWidgets import (
-    QApplication,
-    QListWidget,
-    QListWidgetItem,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeWidgetItem, QWidget
 
 from dvidclient.display import counted
 from dvidclient.gui.catalogue import RepoEntry, when
+from dvidclient.gui.entry_list import EntryList
 from dvidclient.gui.strip import error_ink, plain_tip
 
 LINES = Qt.ItemDataRole.UserRole + 1
@@ -25,69 +18,23 @@ FAULTY = Qt.ItemDataRole.UserRole + 2
 MARGIN = 6
 
 
-class RepoList(QListWidget):
-    """Repos: their names, what they are for, how much is in them."""
-
-    repo_selected = Signal(object)
-    """The RepoEntry that is selected; None where none is."""
+class RepoList(EntryList[RepoEntry]):
+    """Repos, by the UUID of their root: their names, what they are for, how much is in them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(attrgetter("uuid"), _row, parent)
         self.setItemDelegate(_RepoDelegate(self))
-        self.setUniformItemSizes(True)
+        self.setHeaderHidden(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Repositories")
-        self._repos: dict[str, RepoEntry] = {}
-        self.currentItemChanged.connect(self._select)
 
-    @property
-    def selected_repo(self) -> RepoEntry | None:
-        """The repo that is selected."""
-        item = self.currentItem()
-        return self._repos.get(item.data(Qt.ItemDataRole.UserRole)) if item else None
 
-    def show_repos(self, repos: Sequence[RepoEntry]) -> None:
-        """Lists repos; the one that was selected is selected again, if it is still there."""
-        current = self.currentItem()
-        before = current.data(Qt.ItemDataRole.UserRole) if current else None
-        self.blockSignals(True)
-        self.clear()
-        self._repos = {repo.uuid: repo for repo in repos}
-        for repo in repos:
-            item = QListWidgetItem(repo.title)
-            item.setData(Qt.ItemDataRole.UserRole, repo.uuid)
-            item.setData(LINES, _lines(repo))
-            item.setData(FAULTY, bool(repo.fault))
-            item.setToolTip(plain_tip(_tip(repo)))
-            self.addItem(item)
-        self.blockSignals(False)
-        self.select(before)
-
-    def select(self, uuid: str | None) -> None:
-        """Selects a repo by the UUID of its root; without one, or where it is not listed, the first that is shown."""
-        shown = [item for row in range(self.count()) if (item := self.item(row)) and not item.isHidden()]
-        wanted = next(
-            (item for item in shown if item.data(Qt.ItemDataRole.UserRole) == uuid), shown[0] if shown else None
-        )
-        self.blockSignals(True)
-        if wanted is None:
-            self.setCurrentIndex(QModelIndex())
-        else:
-            self.setCurrentItem(wanted)
-        self.blockSignals(False)
-        self.repo_selected.emit(self.selected_repo)
-
-    def show_only(self, uuids: set[str]) -> None:
-        """Hides all repos but some; where the selected one is hidden, the first that is left is selected."""
-        for row in range(self.count()):
-            item = self.item(row)
-            item.setHidden(item.data(Qt.ItemDataRole.UserRole) not in uuids)
-        current = self.currentItem()
-        if current is None or current.isHidden():
-            self.select(None)
-
-    def _select(self, *_: object) -> None:
-        self.repo_selected.emit(self.selected_repo)
+def _row(repo: RepoEntry) -> QTreeWidgetItem:
+    row = QTreeWidgetItem([repo.title])
+    row.setData(0, LINES, _lines(repo))
+    row.setData(0, FAULTY, bool(repo.fault))
+    row.setToolTip(0, plain_tip(_tip(repo)))
+    return row
 
 
 def _lines(repo: RepoEntry) -> tuple[tuple[str, str], ...]:

@@ -105,7 +105,7 @@ def opened(qtbot, own_settings, contents, other_repo):
         browser = ContentsBrowser(url or contents.url, mode)
         qtbot.addWidget(browser)
         browser.show()
-        qtbot.waitUntil(lambda: browser.repos.count() > 1, timeout=WAIT)
+        qtbot.waitUntil(lambda: browser.repos.topLevelItemCount() > 1, timeout=WAIT)
         browser.repos.select(contents.uuid)
         browser.instances.select("grayscale")
         settled(qtbot, browser)

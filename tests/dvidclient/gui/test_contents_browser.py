@@ -29,13 +29,11 @@ def pixels_of(image):
 
 
 def shown_repos(browser):
-    rows = [browser.repos.item(row) for row in range(browser.repos.count())]
-    return [row.text() for row in rows if not row.isHidden()]
+    return [repo.title for repo in browser.repos.shown_entries]
 
 
 def shown_instances(browser):
-    rows = [browser.instances.topLevelItem(row) for row in range(browser.instances.topLevelItemCount())]
-    return [row.text(0) for row in rows if not row.isHidden()]
+    return [instance.name for instance in browser.instances.shown_entries]
 
 
 def cell(browser, uuid, column, role=Qt.ItemDataRole.DisplayRole):
@@ -49,8 +47,8 @@ def cell(browser, uuid, column, role=Qt.ItemDataRole.DisplayRole):
 def test_repos_versions_and_instances_are_listed(opened, contents, other_repo, screenshot):
     browser = opened()
     assert {contents.alias, other_repo.alias} <= set(shown_repos(browser))
-    assert "6 versions" in browser.repos.currentItem().toolTip()
-    assert "a crop of the medulla" in browser.repos.currentItem().toolTip()
+    assert "6 versions" in browser.repos.currentItem().toolTip(0)
+    assert "a crop of the medulla" in browser.repos.currentItem().toolTip(0)
     assert browser.versions.shown_uuids[0] == contents.newest
     assert browser.versions.shown_uuids[-1] == contents.root
     assert cell(browser, contents.side, VERSION) == contents.side[:8]
@@ -408,9 +406,9 @@ def test_a_malformed_repository_hides_no_other_and_says_what_is_wrong_in_its_pla
     assert not browser.strip.isVisible()
     assert browser.repo.alias == "lobula"
     assert browser.versions.shown_uuids == ("b",)
-    broken = browser.repos.item(2)
-    assert any(FAULT in text for text, _ in broken.data(LINES))
-    assert FAULT in broken.toolTip()
+    broken = browser.repos.topLevelItem(2)
+    assert any(FAULT in text for text, _ in broken.data(0, LINES))
+    assert FAULT in broken.toolTip(0)
     browser.repos.select("a")
     settle(browser)
     assert FAULT in browser.preview.view.words
@@ -461,7 +459,7 @@ def test_names_that_look_like_html_are_shown_as_they_are(odd):
     document = QTextDocument()
     for tip in (
         item.toolTip(0),
-        odd.repos.currentItem().toolTip(),
+        odd.repos.currentItem().toolTip(0),
         cell(odd, "a" * 32, NOTE, Qt.ItemDataRole.ToolTipRole),
     ):
         # As QToolTip decides.
@@ -474,7 +472,7 @@ def test_in_a_narrow_window_the_names_of_repositories_are_seen(odd):
     item = odd.repos.currentItem()
 
     def drawn(name):
-        item.setData(LINES, [(name, "aaaaaaaa"), *item.data(LINES)[1:]])
+        item.setData(0, LINES, [(name, "aaaaaaaa"), *item.data(0, LINES)[1:]])
         return odd.repos.viewport().grab(odd.repos.visualItemRect(item)).toImage()
 
     assert drawn("medulla") != drawn("lobula")
@@ -502,7 +500,7 @@ def test_a_server_that_never_answers_does_not_freeze_the_window(
     screenshot(browser, "waiting")
     browser.bar.search.clear()
     browser.open(contents.url)
-    qtbot.waitUntil(lambda: browser.repos.count() > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: browser.repos.topLevelItemCount() > 0, timeout=WAIT)
     settle(browser)
     assert contents.alias in shown_repos(browser)
 
@@ -519,7 +517,7 @@ def test_a_window_that_is_deleted_while_it_waits_leaves_nothing_behind(qtbot, ow
     gate.holds = lambda path: "/raw/" in path
     browser = ContentsBrowser(gate.url)
     browser.show()
-    qtbot.waitUntil(lambda: browser.repos.count() > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: browser.repos.topLevelItemCount() > 0, timeout=WAIT)
     browser.bar.search.setText(contents.alias)
     browser.instances.select("grayscale")
     qtbot.waitUntil(lambda: any("/raw/" in path for path in gate.asked), timeout=WAIT)
@@ -564,11 +562,11 @@ def test_a_server_that_is_not_there_is_said_in_place_and_retry_asks_again(
     browser.show()
     qtbot.waitUntil(browser.strip.isVisible, timeout=WAIT)
     assert "the disk is on fire" in browser.strip.text.text()
-    assert browser.repos.count() == 0
+    assert browser.repos.topLevelItemCount() == 0
     screenshot(browser, "error")
     gate.fails = lambda path: False
     qtbot.mouseClick(browser.strip.button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: browser.repos.count() > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: browser.repos.topLevelItemCount() > 0, timeout=WAIT)
     assert not browser.strip.isVisible()
     settle(browser)
 
@@ -622,7 +620,7 @@ def test_without_an_address_the_window_asks_for_one_and_remembers_it(qtbot, own_
     line.selectAll()
     qtbot.keyClicks(line, contents.url)
     qtbot.keyClick(line, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: browser.repos.count() > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: browser.repos.topLevelItemCount() > 0, timeout=WAIT)
     settle(browser)
     assert last_addresses() == [contents.url]
     another = ContentsBrowser()

@@ -22,7 +22,7 @@ def dialog(qtbot, own_settings, contents, settle):
         qtbot.addWidget(dialog)
         dialog.show()
         dialog.activateWindow()
-        qtbot.waitUntil(lambda: dialog.browser.repos.count() > 0, timeout=WAIT)
+        qtbot.waitUntil(lambda: dialog.browser.repos.topLevelItemCount() > 0, timeout=WAIT)
         dialog.browser.repos.select(contents.uuid)
         dialog.browser.instances.select("grayscale")
         settle(dialog.browser)
@@ -93,7 +93,7 @@ def test_enter_in_the_address_opens_a_server_and_presses_no_button(dialog, conte
     box = dialog("select_existing")
     qtbot.keyClick(box.browser.bar.line, Qt.Key.Key_Return)
     assert box.isVisible()
-    qtbot.waitUntil(lambda: box.browser.repos.count() > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: box.browser.repos.topLevelItemCount() > 0, timeout=WAIT)
     settle(box.browser)
 
 
