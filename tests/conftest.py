@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -65,11 +66,15 @@ class Server:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
+    def rest(self) -> None:
+        """Wait until the workers have nothing to do: they load what they need in the background, which takes memory."""
+        eventually(lambda: not any(_is_busy(pid) for pid in self.workers()))
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to stop, and wait; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         self.kill()
         return code
 
@@ -79,7 +84,7 @@ class Server:
             self._over = True
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-            self.process.wait(20)
+            self.process.wait(60)
             if self.process.stdout is not None:
                 self.process.stdout.close()
 
@@ -144,8 +149,45 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         server.kill()
 
 
-def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What `check` gives as soon as that is true."""
+def is_running(pid: int) -> bool:
+    """Whether there is a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _is_busy(pid: int) -> bool:
+    """Whether a process has a thread that runs, waits for its turn, or for a disk, in more than a third of 15 looks."""
+    looks = []
+    for _ in range(15):
+        time.sleep(0.02)
+        states = set()
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                states.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
+        looks.append(bool(states & {"R", "D"}))
+    return sum(looks) > 5
+
+
+def begun(client: socket.socket, method: str, path: str, length: int, part: bytes) -> None:
+    """Send the head of a request and a part of its body; returns when the server has begun to read the body."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+    client.sendall(head.encode() + part)
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        piece = client.recv(1)  # no byte of what comes after
+        assert piece, f"the connection was closed after {answer!r}"
+        answer += piece
+    assert answer.startswith(b"HTTP/1.1 100 "), answer
+
+
+def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What `check` gives as soon as that is true.
+
+    What a server or another process does after its answer (its log, its counters, its files) is there a little later,
+    and on a busy machine much later.
+    """
     end = time.monotonic() + seconds
     while not (found := check()) and time.monotonic() < end:
         time.sleep(0.02)

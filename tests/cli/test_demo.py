@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 
 import h5py
 import numpy as np
 import pytest
 import requests
+from tests.conftest import eventually
 
 import dvid as library
 from dvid.versions import repos
@@ -26,14 +26,6 @@ def answers(url):
         return requests.get(url).ok
     except requests.ConnectionError:
         return False
-
-
-def eventually(check):
-    """Wait until something is so."""
-    deadline = time.monotonic() + 20
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_the_demo_makes_two_versions_and_names_them(plain):
@@ -113,7 +105,7 @@ def test_the_demo_serves_until_it_is_stopped_and_leaves_nothing_running(plain, n
     assert {picture.headers["Content-Type"] for picture in pictures} == {"image/jpeg"}
     assert pictures[0].content != pictures[1].content
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=120)
     if number == signal.SIGKILL:
         assert process.returncode == -number
     else:

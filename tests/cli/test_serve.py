@@ -11,11 +11,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
-from tests.conftest import Serve, Server, eventually, start_server
+from tests.conftest import Serve, Server, begun, eventually, is_running, start_server
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +27,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env={**clean, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -44,13 +45,6 @@ def test_a_signal_that_comes_early_is_not_lost(serve: Serve) -> None:
         server = serve(workers=4)
         assert server.stop() == 0
         assert "killed" not in server.log.read_text()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def make_repo(server: Server) -> str:
@@ -134,7 +128,10 @@ def test_all_workers_answer(serve: Serve) -> None:
     def requests_by_worker() -> list[int]:
         found = []
         for pid in server.workers():
-            sockets = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+            sockets = set()
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(FileNotFoundError):  # a file that was closed meanwhile
+                    sockets.add(os.readlink(f"/proc/{pid}/fd/{name}"))
             found.append(sum(name.startswith("socket:") for name in sockets))
         return found
 
@@ -154,9 +151,8 @@ def test_a_worker_that_dies_is_replaced_and_the_others_go_on(serve: Serve) -> No
     first, second = server.workers()
     os.kill(first, signal.SIGKILL)
     for _ in range(20):  # none is refused: connections of the dead worker wait for the new one
-        assert requests.get(f"{server.url}api/repo/{root}/info", timeout=20).status_code == 200
-    eventually(lambda: len(server.workers()) == 2)
-    assert first not in server.workers()
+        assert requests.get(f"{server.url}api/repo/{root}/info", timeout=60).status_code == 200
+    eventually(lambda: len(server.workers()) == 2 and first not in server.workers())
     assert second in server.workers()
 
 
@@ -165,7 +161,7 @@ def test_workers_do_not_outlive_the_main_process(serve: Serve) -> None:
     workers = server.workers()
     os.kill(server.pid, signal.SIGKILL)
     server.process.wait()
-    eventually(lambda: not any(alive(pid) for pid in workers))
+    eventually(lambda: not any(is_running(pid) for pid in workers))
 
 
 def test_two_servers_share_a_store(serve: Serve, tmp_path: Path) -> None:
@@ -194,18 +190,14 @@ def test_the_throttle_is_one_for_all_workers(serve: Serve) -> None:
 def test_counters_cover_all_workers(serve: Serve) -> None:
     server = serve(workers=3)
     for number in range(30):
-        requests.get(f"{server.url}api/heartbeat", params={"u": f"user{number % 5}"})
+        requests.head(f"{server.url}api/heartbeat", params={"u": f"user{number % 5}"})
 
     def counted() -> int:
         text = requests.get(f"{server.url}metrics").text
-        found = re.search(r'dvid_requests_total{method="GET",area="server",status="200"} (\d+)', text)
+        found = re.search(r'dvid_requests_total{method="HEAD",area="server",status="200"} (\d+)', text)
         return int(found[1]) if found else 0
 
-    # On a busy machine a worker may tell a little later what it answered.
-    end = time.monotonic() + 10
-    while (count := counted()) < 30 and time.monotonic() < end:
-        time.sleep(0.1)
-    assert count >= 30
+    eventually(lambda: counted() == 30)  # on a busy machine a worker may tell a little later what it answered
     pings = requests.get(f"{server.url}api/user-latencies").json()
     assert sorted(pings) == [f"user{number}" for number in range(5)]
     assert requests.get(f"{server.url}api/user-latencies", params={"u": "nobody"}).json()["User"] == ""
@@ -234,7 +226,7 @@ def test_a_signal_ends_the_server_with_exit_code_0(serve: Serve, number: signal.
     with requests.Session() as session:  # an idle connection does not hold it up
         session.get(f"{server.url}api/heartbeat")
         assert server.stop(number) == 0
-    assert not any(alive(pid) for pid in workers)
+    assert not any(is_running(pid) for pid in workers)
 
 
 def test_requests_that_are_running_are_finished(serve: Serve) -> None:
@@ -242,15 +234,13 @@ def test_requests_that_are_running_are_finished(serve: Serve) -> None:
     root = make_repo(server)
     body = json.dumps({"log": ["kept"]}).encode()
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        head = f"POST /api/repo/{root}/log HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
-        client.sendall(head.encode() + body[:5])
-        time.sleep(0.3)
+        begun(client, "POST", f"/api/repo/{root}/log", len(body), body[:5])
         server.process.terminate()
         time.sleep(0.3)
         client.sendall(body[5:])
-        client.settimeout(10)
+        client.settimeout(60)
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
-    assert server.process.wait(10) == 0
+    assert server.process.wait(60) == 0
     again = serve(server.data)
     [line] = requests.get(f"{again.url}api/repo/{root}/log").json()["log"]
     assert line.endswith("kept")
@@ -260,8 +250,7 @@ def test_a_client_that_hangs_does_not_hold_up_the_end(serve: Serve) -> None:
     server = serve()
     root = make_repo(server)
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        client.sendall(f"POST /api/repo/{root}/log HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode())
-        time.sleep(0.3)
+        begun(client, "POST", f"/api/repo/{root}/log", 100, b"")
         assert server.stop() == 0
     assert requests.get(f"{serve(server.data).url}api/repo/{root}/log").json() == {"log": []}
 
@@ -276,7 +265,7 @@ def test_nothing_that_was_answered_is_lost_when_the_server_ends(serve: Serve) ->
             for number in range(10_000):
                 line = f"{writer}-{number}"
                 try:
-                    answer = session.post(f"{server.url}api/repo/{root}/log", json={"log": [line]}, timeout=20)
+                    answer = session.post(f"{server.url}api/repo/{root}/log", json={"log": [line]}, timeout=60)
                 except requests.RequestException:
                     return
                 if answer.status_code == 200:
@@ -302,8 +291,8 @@ def test_a_store_can_be_served_again_after_a_crash(serve: Serve) -> None:
 
 
 def test_a_port_is_free_again_at_once(serve: Serve, tmp_path: Path) -> None:
-    server = serve()
-    address = f"127.0.0.1:{server.port}"
+    server = serve(http_address="127.77.0.1:0")  # an address of its own: no other program takes the port meanwhile
+    address = f"127.77.0.1:{server.port}"
     requests.get(f"{server.url}api/heartbeat")
     server.stop()
     again = start_server(tmp_path / "again", http_address=address)

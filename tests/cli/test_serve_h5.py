@@ -38,7 +38,7 @@ def test_a_file_is_served_until_it_is_told_to_stop(tmp_path: Path) -> None:
             read = VolumeClient(found[0], "abc", "v").retrieve_subvolume((0, 0, 0, 0), (1, 5, 4, 3))
             np.testing.assert_array_equal(np.asarray(read)[0], voxels.T)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 

@@ -42,7 +42,7 @@ def at_once(servers: list[Server], work: Callable[[int, Http], Any], clients: in
         http = Http(servers[number % len(servers)].url, TOKEN)
         try:
             http.get("/api/heartbeat")
-            start.wait(20)
+            start.wait(60)
             results[number] = work(number, http)
         except BaseException as error:  # noqa: BLE001 - raised again below
             problems.append(error)

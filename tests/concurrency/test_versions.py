@@ -181,7 +181,7 @@ def test_an_instance_deleted_under_writers_leaves_nothing(servers: list[Server],
                 status, answer = http.call("DELETE", f"/api/repo/{root}/instance/doomed?imsure=true", admin=True)
                 assert status == 200, answer
                 return
-            for _ in range(200):
+            for _ in range(10_000):
                 status, answer = http.call("POST", f"{path}/raw/0_1_2/32_32_32/0_0_{32 * client}", bytes(32**3))
                 if status != 200:
                     assert status == 400, answer

@@ -74,7 +74,7 @@ def play(server: Server, area: str, report: Path) -> dict[tuple[str, int], str]:
         [*command, "--no-pause", "--max-poll", "1", "--json", str(report), "--quiet"],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=880,
         check=False,
     )
     assert report.is_file(), f"the player ended with code {played.returncode}:\n{played.stdout}{played.stderr}"
@@ -94,6 +94,7 @@ def assert_none(otherwise: dict[tuple[str, int], str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("area", AREAS, ids=[area.strip("/") for area in AREAS])
 def test_every_recorded_step_of_the_reference_is_answered_alike(server: Server, area: str, tmp_path: Path) -> None:
     faults = {
@@ -109,5 +110,6 @@ def test_every_recorded_step_of_the_reference_is_answered_alike(server: Server, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_stand_in_has_the_faults_of_the_reference_too(stand_in: Server, tmp_path: Path) -> None:
     assert_none(play(stand_in, "labelmap/", tmp_path / "report.json"))

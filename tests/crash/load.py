@@ -28,7 +28,7 @@ class Http:
 
     def __init__(self, url: str, token: str | None) -> None:
         parts = urlsplit(url)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         self._admin = {"Authorization": f"Bearer {token}"} if token else {}
 
     def call(self, method: str, path: str, body: bytes = b"", *, admin: bool = False) -> tuple[int, bytes]:
@@ -436,5 +436,5 @@ class Running:
         """Wait until all have stopped, each after the answer it waits for."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(120)
             assert not thread.is_alive(), f"{thread.name} hangs"

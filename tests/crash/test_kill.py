@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 import pytest
-from tests.conftest import TOKEN, Serve, Server, eventually
+from tests.conftest import TOKEN, Serve, Server, eventually, is_running
 from tests.crash.load import Http, Load
 
 from dvid.cli.verify import check_content
@@ -49,11 +50,12 @@ def end_suddenly(server: Server, how: str, random: Random) -> None:
     elif how == "main":
         workers = server.workers()
         os.kill(server.pid, signal.SIGKILL)
-        server.process.wait(20)
+        server.process.wait(60)
         eventually(lambda: not any(is_running(pid) for pid in workers))
     else:
         for _ in range(random.randint(1, 3)):
-            os.kill(random.choice(server.workers()), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it was killed just now
+                os.kill(random.choice(eventually(server.workers)), signal.SIGKILL)
             time.sleep(random.uniform(0, 0.1))
 
 
@@ -66,13 +68,6 @@ def settle(server: Server, load: Load) -> None:
     http = Http(server.url, TOKEN)
     http.post(f"/api/repo/{load.root}/log", {"log": ["a worker was killed"]})
     http.close()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.mark.slow
@@ -92,6 +87,8 @@ def test_every_answered_write_survives_kills_and_no_other_is_there_in_part(tmp_p
             if round_number % ROUNDS_OF_A_LOAD == 0:
                 loads.append(Load(http, random))
             running = loads[-1].start(server.url, TOKEN)
+            if round_number % ROUNDS_OF_A_LOAD == 0:
+                eventually(lambda load=loads[-1]: all(writer.answers for writer in load.writers))
             time.sleep(random.uniform(0.02, 0.45))
             how = random.choices(["all", "worker", "main"], [6, 2, 1])[0]
             end_suddenly(server, how, random)
@@ -129,12 +126,12 @@ def test_a_store_whose_making_was_killed_can_be_used(tmp_path: Path, serve: Serv
         )
         begin = time.monotonic()
         if number % 2:  # as soon as there is something of it
-            while not (data.is_dir() and any(data.iterdir())) and time.monotonic() - begin < 20:
+            while not (data.is_dir() and any(data.iterdir())) and time.monotonic() - begin < 60:
                 pass
         else:
             time.sleep(random.uniform(0.1, 0.6))
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(20)
+        process.wait(60)
         server = serve(data)
         http = Http(server.url, TOKEN)
         Load(http, random).judge(http)

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.conftest import Serve, Server
+from tests.conftest import Serve, Server, eventually
 from tests.crash.load import Http
 from tests.crash.test_kill import assert_store_is_sound
 from tests.keyed import post
@@ -65,10 +65,11 @@ def test_what_a_kill_interrupts_is_done_exactly_once_when_it_is_sent_again(serve
         threads = [threading.Thread(target=work, args=(server, f"{lap}.{client}")) for client in range(CLIENTS)]
         for thread in threads:
             thread.start()
-        time.sleep(random.uniform(0.1, 0.4))
+        eventually(lambda lap=lap: any(answered for key, answered in dict(sent).items() if key.startswith(f"{lap}.")))
+        time.sleep(random.uniform(0, 0.4))
         server.kill()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
             assert not thread.is_alive()
         server = serve(tmp_path / "data")
         for key, answered in sent.items():

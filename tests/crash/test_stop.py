@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.conftest import TOKEN, Serve
+from tests.conftest import TOKEN, Serve, begun
 from tests.crash.load import Http, Load
 from tests.crash.test_kill import assert_store_is_sound, judge
 
@@ -50,17 +50,15 @@ def test_a_request_that_runs_when_the_stop_comes_is_answered(serve: Serve, tmp_p
     caller = Http(server.url, TOKEN)
     path = new_node(caller, "uint8blk", "gray")
     voxels = bytes(range(1, 129)) * (64**3 // 128)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        head = f"POST {path}/raw/0_1_2/64_64_64/0_0_0 HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
-        connection.sendall(f"{head}Content-Length: {len(voxels)}\r\n\r\n".encode() + voxels[:1000])
-        time.sleep(0.3)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        begun(connection, "POST", f"{path}/raw/0_1_2/64_64_64/0_0_0", len(voxels), voxels[:1000])
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         connection.sendall(voxels[1000:])
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert answer.status == 200
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
     again = Http(serve(data).url, TOKEN)
     assert again.get(f"{path}/raw/0_1_2/64_64_64/0_0_0") == voxels
     again.close()
@@ -69,9 +67,11 @@ def test_a_request_that_runs_when_the_stop_comes_is_answered(serve: Serve, tmp_p
 
 def test_a_client_that_never_ends_its_request_does_not_keep_the_server(serve: Serve) -> None:
     server = serve()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        connection.sendall(b"POST /api/repos HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        time.sleep(0.3)
+    http = Http(server.url, TOKEN)
+    root = http.post("/api/repos", {}, admin=True)["root"]
+    http.close()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        begun(connection, "POST", f"/api/repo/{root}/log", 100, b"{")
         assert server.stop() == 0
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import eventually
 
 from dvid.config import Config, load_config
 from dvid.database import Database
@@ -171,11 +171,6 @@ def test_commits_and_writes_of_all_stores_never_wait_in_a_circle(repo, opened):
     assert errors == []
     for (node, name), keys in kept.items():
         assert keys == own_keys(repo.database, node, name) == {key for at, _, key in taken[name] if at == node}
-
-
-def eventually(check: Callable[[], object]) -> None:
-    while not check():
-        time.sleep(0.005)
 
 
 def own_keys(database: Database, node: str, name: str) -> set[bytes]:

@@ -411,7 +411,7 @@ def small_disk() -> Iterator[str]:
         os.rmdir(directory)
         pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
     yield directory
-    subprocess.run(["umount", directory], check=True)
+    subprocess.run(["umount", "--lazy", directory], check=True)
     os.rmdir(directory)
 
 
