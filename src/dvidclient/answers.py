@@ -1,7 +1,11 @@
-"""What bodies of answers hold: each function reads one of a kind, or says that the answer is something else."""
+"""What bodies of answers hold: each function reads one of a kind, or says that the answer is something else.
+
+Boxes of voxels, which go straight into arrays, are read by ``dvidclient.wire``.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -21,10 +25,46 @@ Broken = urllib3.exceptions.ProtocolError
 
 _DECODER = json.JSONDecoder()
 
+PIECE_BYTES = 1 << 20
+LARGEST_TEXT = 64 << 20
+"""Of what servers say of themselves, of repos and instances, and to changes, in bytes."""
 
-def document(response: urllib3.BaseHTTPResponse) -> Any:
-    """JSON of any size."""
-    data = response.read()
+
+def whole(response: urllib3.BaseHTTPResponse, most: int | None = None) -> bytes:
+    """All bytes.
+
+    Raises:
+        urllib3.exceptions.ProtocolError: they end before the length that the server declared, or are more than ``most``.
+    """
+    # A read of so many bytes takes memory for them before they come, and the one that finds no more tells that some are missing.
+    # The buffer hands out what it holds without a copy.
+    body = io.BytesIO()
+    while piece := response.read(PIECE_BYTES):
+        body.write(piece)
+        if most is not None and body.tell() > most:
+            raise Broken(f"expected at most {most} bytes, the server sends more")
+    return body.getvalue()
+
+
+def text(response: urllib3.BaseHTTPResponse) -> str:
+    """Text; what is no UTF-8 in it is replaced."""
+    return whole(response, LARGEST_TEXT).decode("utf-8", "replace")
+
+
+def said(response: urllib3.BaseHTTPResponse) -> Any:
+    """What a server says to a change: JSON, a string for text that is none, or None for nothing."""
+    found = text(response)
+    if not found.strip():
+        return None
+    try:
+        return json.loads(found)
+    except (ValueError, RecursionError):
+        return found
+
+
+def document(response: urllib3.BaseHTTPResponse, most: int | None = None) -> Any:
+    """JSON."""
+    data = whole(response, most)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -33,17 +73,17 @@ def document(response: urllib3.BaseHTTPResponse) -> Any:
 
 def documents(response: urllib3.BaseHTTPResponse) -> list[Any]:
     """Some JSON documents one behind the other, or one list of them."""
-    text = response.read().decode("utf-8", "replace").strip()
+    sent = whole(response).decode("utf-8", "replace").strip()
     found: list[Any] = []
     at = 0
     try:
-        while at < len(text):
-            one, at = _DECODER.raw_decode(text, at)
+        while at < len(sent):
+            one, at = _DECODER.raw_decode(sent, at)
             found.append(one)
-            while at < len(text) and text[at].isspace():
+            while at < len(sent) and sent[at].isspace():
                 at += 1
     except (ValueError, RecursionError) as error:
-        raise Broken(f"expected JSON documents, got {text[at : at + 100]!r}: {error}") from None
+        raise Broken(f"expected JSON documents, got {sent[at : at + 100]!r}: {error}") from None
     return found[0] if len(found) == 1 and isinstance(found[0], list) else found
 
 
@@ -55,12 +95,17 @@ def entries(response: urllib3.BaseHTTPResponse) -> list[Any]:
     return found or []
 
 
-def fields(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+def fields(response: urllib3.BaseHTTPResponse, most: int | None = None) -> dict[str, Any]:
     """A JSON object."""
-    found = document(response)
+    found = document(response, most)
     if not isinstance(found, dict):
         raise Broken(f"expected a JSON object, got {str(found)[:100]}")
     return found
+
+
+def description(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    """What a server says of itself, a repo or an instance: a JSON object."""
+    return fields(response, LARGEST_TEXT)
 
 
 def numbers(*names: str) -> Callable[[urllib3.BaseHTTPResponse], tuple[int, ...]]:
@@ -84,7 +129,7 @@ def number(name: str) -> Callable[[urllib3.BaseHTTPResponse], int]:
 
 def mutation(response: urllib3.BaseHTTPResponse) -> int | None:
     """The number of a mutation, where the server tells it."""
-    data = response.read()
+    data = whole(response)
     if not data.strip():
         return None
     try:
@@ -140,7 +185,7 @@ def _labels(values: Any) -> UInt64s:
 
 def labels(response: urllib3.BaseHTTPResponse) -> UInt64s:
     """Little-endian uint64 numbers one behind the other."""
-    data = response.read()
+    data = whole(response)
     if len(data) % 8:
         raise Broken(f"expected numbers of 8 bytes, got {len(data)} bytes")
     return numpy.frombuffer(data, "<u8").astype(numpy.uint64)
@@ -148,7 +193,7 @@ def labels(response: urllib3.BaseHTTPResponse) -> UInt64s:
 
 def sparse_volume(response: urllib3.BaseHTTPResponse) -> SparseVolume:
     """A sparse volume with its header; nothing is one without voxels."""
-    data = response.read()
+    data = whole(response)
     try:
         return SparseVolume.from_wire(data) if data else SparseVolume.from_coordinates([])
     except BadArgument as error:

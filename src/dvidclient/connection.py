@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import urllib3
 
+from dvidclient import answers
 from dvidclient.arguments import text
 from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
 
@@ -27,7 +28,6 @@ Answer = TypeVar("Answer")
 BUSY = frozenset({429, 502, 503, 504})
 LONGEST_PAUSE = 10.0
 LONGEST_MESSAGE = 4096
-LONGEST_TEXT = 64 << 20
 
 
 class Connection:
@@ -98,19 +98,27 @@ class Connection:
 
     def ask(self, path: str, what: str, *, document: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """The JSON that the server answers to a GET; with a document as its body where one is given."""
-        return self.request("GET", path, what=what, receive=_json, document=document, query=query)
+        return self.request("GET", path, what=what, receive=answers.document, document=document, query=query)
 
     def get_json(self, path: str, what: str) -> dict[str, Any]:
         """The JSON object that the server answers."""
-        return self.request("GET", path, what=what, receive=functools.partial(_json_object, path=path))
+        return self.request("GET", path, what=what, receive=answers.description)
 
     def get_text(self, path: str, what: str) -> str:
         """The text that the server answers."""
-        return self.request("GET", path, what=what, receive=_text)
+        return self.request("GET", path, what=what, receive=answers.text)
 
-    def get_bytes(self, path: str, what: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> bytes:
+    def get_bytes(
+        self,
+        path: str,
+        what: str,
+        *,
+        document: Any = None,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> bytes:
         """The whole body that the server answers."""
-        return self.request("GET", path, what=what, receive=_all_bytes, query=query, body=body)
+        return self.request("GET", path, what=what, receive=answers.whole, document=document, body=body, query=query)
 
     def tell(
         self,
@@ -121,15 +129,17 @@ class Connection:
         query: Mapping[str, Any] | None = None,
         method: str = "POST",
     ) -> Any:
-        """Sends a change, with a JSON document where one is given, so that it takes effect once; returns the JSON of the answer, if any.
+        """Sends a change, with a JSON document where one is given, so that it takes effect once; returns what the server says to it.
+
+        That is the JSON of the answer, a string for text that is none, or None for nothing.
 
         It has an ``Idempotency-Key``. Where its answer does not come, it is sent again only if the server heeds such keys.
         """
-        return self.request(method, path, what=what, receive=_json, document=document, query=query, once=True)
+        return self.request(method, path, what=what, receive=answers.said, document=document, query=query, once=True)
 
     def post_voxels(self, path: str, voxels: memoryview | bytes, what: str) -> None:
         """Sends voxels; sent again where the answer does not come."""
-        self.request("POST", path, what=what, receive=_text, body=voxels)
+        self.request("POST", path, what=what, receive=answers.nothing, body=voxels)
 
     def request(
         self,
@@ -334,38 +344,3 @@ def _with_query(path: str, query: str) -> str:
 
 def _query_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _all_bytes(response: urllib3.BaseHTTPResponse) -> bytes:
-    return response.read()
-
-
-def _json(response: urllib3.BaseHTTPResponse) -> Any:
-    """What the JSON of an answer says; None for an empty one, a string for text that is no JSON."""
-    said = _text(response)
-    if not said.strip():
-        return None
-    try:
-        return json.loads(said)
-    except (ValueError, RecursionError):
-        return said
-
-
-def _text(response: urllib3.BaseHTTPResponse) -> str:
-    data = response.read(LONGEST_TEXT + 1)
-    if len(data) > LONGEST_TEXT:
-        raise urllib3.exceptions.ProtocolError(
-            f"expected a text of at most {LONGEST_TEXT} bytes, the server sends more"
-        )
-    return data.decode("utf-8", "replace")
-
-
-def _json_object(response: urllib3.BaseHTTPResponse, path: str) -> dict[str, Any]:
-    said = _text(response)
-    try:
-        document = json.loads(said)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise urllib3.exceptions.ProtocolError(f"expected a JSON object from {path}, got {said[:200]!r}")
-    return document

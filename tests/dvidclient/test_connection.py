@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from dvidclient import answers
 from dvidclient.connection import Connection, base_url, quoted
 from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
 
@@ -124,8 +125,15 @@ def test_a_redirection_is_not_followed(proxy):
 
 
 def test_an_answer_that_is_no_json_object_is_an_error(proxy):
-    with pytest.raises(NoAnswer, match="expected a JSON object from /api/help"):
+    with pytest.raises(NoAnswer, match=r"asking failed: GET http.*/api/help: no whole answer: expected JSON, got"):
         Connection(proxy.url, retries=0).get_json("/api/help", "asking")
+
+
+@pytest.mark.parametrize("asked", [Connection.get_text, Connection.get_bytes, Connection.ask])
+def test_a_part_of_an_answer_is_none(proxy, asked):
+    proxy.faults = lambda method, path: "cut"
+    with pytest.raises(NoAnswer, match="IncompleteRead"):
+        asked(Connection(proxy.url, retries=0), "/api/server/info", "asking")
 
 
 def test_requests_say_who_asks(proxy, monkeypatch):
@@ -201,10 +209,10 @@ def test_what_no_connection_can_have_is_refused(options, said):
 
 
 def test_a_text_without_end_is_an_error_and_not_cut_off(proxy, monkeypatch):
-    monkeypatch.setattr("dvidclient.connection.LONGEST_TEXT", 100)
+    monkeypatch.setattr(answers, "LARGEST_TEXT", 100)
     connection = Connection(proxy.url, retries=0)
-    for call in (connection.get_text, connection.ask, connection.get_json):
-        with pytest.raises(NoAnswer, match="expected a text of at most 100 bytes"):
+    for call in (connection.get_text, connection.get_json):
+        with pytest.raises(NoAnswer, match="expected at most 100 bytes"):
             call("/api/server/info", "asking")
 
 

@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.cli.answers import json_answer
 from dvid.cli.target import Document, OpenLabels, OpenVolume, VolumeInfo, no_labels
 from dvid.errors import BadRequest, UnknownNode
 from dvid.geometry import Box
@@ -81,16 +80,11 @@ class ServerTarget:
         """Nothing is held that needs to be let go of."""
 
     def _ask(self, method: str, path: str, what: str, document: object = None, *, admin: bool = False) -> Any:
-        """The JSON that the server answers, or None for none."""
+        """The JSON that the server answers; of a change what it says, if anything."""
         connection = self._admin if admin else self._connection
-        return connection.request(
-            method,
-            path,
-            what=what,
-            receive=json_answer,
-            document=document,
-            once=method != "GET",
-        )
+        if method == "GET":
+            return connection.ask(path, what, document=document)
+        return connection.tell(path, what, document=document, method=method)
 
     def repos(self) -> dict[str, Document]:
         """All repos by UUID, as GET /api/repos/info describes them."""

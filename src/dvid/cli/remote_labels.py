@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from dvid.cli.answers import json_answer, whole_answer
 from dvid.cli.target import VolumeInfo
 from dvid.codecs.compression import lz4_compress, lz4_decompress
 from dvid.codecs.labelindex import LabelIndices, decode_label_indices
@@ -63,9 +62,7 @@ class ServerLabels:
 
     def _read(self, box: Box, scale: int, supervoxels: bool) -> Labels:
         query = {"scale": scale, "supervoxels": str(supervoxels).lower()}
-        packed = self._connection.request(
-            "GET", self._box_path(box, query), what=f"reading {self.info.name!r}", receive=whole_answer
-        )
+        packed = self._connection.get_bytes(self._box_path(box, query), f"reading {self.info.name!r}")
         data = lz4_decompress(packed, box.voxels * 8)
         return np.frombuffer(data, "<u8").astype(np.uint64, copy=False).reshape(box.shape_zyx)
 
@@ -79,13 +76,8 @@ class ServerLabels:
             around = self._read(whole, 0, True).copy()
             around[box.slices_in(whole)] = voxels
             voxels = around
-        self._connection.request(
-            "POST",
-            self._box_path(whole, {}),
-            what=f"writing to {self.info.name!r}",
-            receive=whole_answer,
-            body=lz4_compress(np.ascontiguousarray(voxels, "<u8").tobytes()),
-        )
+        body = lz4_compress(np.ascontiguousarray(voxels, "<u8").tobytes())
+        self._connection.post_voxels(self._box_path(whole, {}), body, f"writing to {self.info.name!r}")
 
     def _box_path(self, box: Box, query: Mapping[str, Any]) -> str:
         size, start = ("_".join(map(str, reverse3(point))) for point in (box.shape_zyx, box.start_zyx))
@@ -167,21 +159,13 @@ class ServerLabels:
     # ---- requests -----------------------------------------------------------------------------
 
     def _ask(self, method: str, rest: str, document: object = None, *, admin: bool = False) -> Any:
-        """The JSON that the server answers, or None for none."""
-        return (self._admin if admin else self._connection).request(
-            method,
-            f"{self._path}/{rest}",
-            what=f"{rest.partition('?')[0].partition('/')[0]} of {self.info.name!r}",
-            receive=json_answer,
-            document=document,
-            once=method != "GET",
-        )
+        """The JSON that the server answers; of a change what it says, if anything."""
+        connection, path = self._admin if admin else self._connection, f"{self._path}/{rest}"
+        what = f"{rest.partition('?')[0].partition('/')[0]} of {self.info.name!r}"
+        if method == "GET":
+            return connection.ask(path, what, document=document)
+        return connection.tell(path, what, document=document, method=method)
 
     def _receive(self, rest: str, document: object = None) -> bytes:
-        return self._connection.request(
-            "GET",
-            f"{self._path}/{rest}",
-            what=f"{rest.partition('?')[0]} of {self.info.name!r}",
-            receive=whole_answer,
-            document=document,
-        )
+        what = f"{rest.partition('?')[0]} of {self.info.name!r}"
+        return self._connection.get_bytes(f"{self._path}/{rest}", what, document=document)

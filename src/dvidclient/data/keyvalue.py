@@ -28,7 +28,7 @@ class KeyValues(Instance, MutableMapping[str, bytes]):
 
     def __getitem__(self, key: str) -> bytes:
         try:
-            return ask(self, _path(key), f"reading key {key!r} of {self}", _bytes)
+            return ask(self, _path(key), f"reading key {key!r} of {self}", answers.whole)
         except ServerRefused as refused:
             if refused.status != MISSING:
                 raise
@@ -158,10 +158,6 @@ def _value(key: str, value: Any) -> bytes:
     return bytes(value)
 
 
-def _bytes(response: urllib3.BaseHTTPResponse) -> bytes:
-    return response.read()
-
-
 def _texts(response: urllib3.BaseHTTPResponse) -> list[str]:
     found = answers.entries(response)
     if not all(isinstance(one, str) for one in found):
@@ -171,6 +167,6 @@ def _texts(response: urllib3.BaseHTTPResponse) -> list[str]:
 
 def _pairs(response: urllib3.BaseHTTPResponse) -> dict[str, bytes]:
     try:
-        return keyvalues.pairs_of(response.read())
+        return keyvalues.pairs_of(answers.whole(response))
     except ValueError as error:
         raise answers.Broken(f"expected keys and values: {error}") from None

@@ -198,6 +198,6 @@ class LabelMap(Labels, UndoableLabels):
 
 def _index(response: urllib3.BaseHTTPResponse) -> BodyIndex:
     try:
-        return BodyIndex.from_wire(response.read())
+        return BodyIndex.from_wire(answers.whole(response))
     except ValueError as error:
         raise answers.Broken(f"expected the index of a body: {error}") from None
