@@ -55,7 +55,7 @@ def test_bodies_know_the_last_mutation_that_changed_them(segmentation: Segmentat
     cleaved = segmentation.cleave(2, 1)
 
     def mutations(view: View) -> list[int]:
-        return [int(body(view, label)["mutation"]) for label in (2, cleaved.label, 3)]  # type: ignore[index]
+        return [body(view, label).mutation for label in (2, cleaved.label, 3)]  # type: ignore[union-attr]
 
     assert segmentation.see(mutations) == [cleaved.mutation, cleaved.mutation, mutation - 1]
 

@@ -48,7 +48,7 @@ def test_undoing_a_merge_gives_each_body_its_supervoxels_back(segmentation: Segm
     assert (event["Action"], event["MutationID"], event["User"]) == ("undo-complete", undone.mutation, "alice")
     assert (event["Undone"], event["UndoneAction"], event["Original"]) == (merged, "merge-complete", merged)
     assert (event["Target"], event["Labels"], event["Supervoxels"]) == (5, [2, 4, 6], [[1, 2], [3, 4], [6]])
-    rows = segmentation.see(lambda view: [int(body(view, label)["mutation"]) for label in (2, 4, 5, 6)])  # type: ignore[index]
+    rows = segmentation.see(lambda view: [body(view, label).mutation for label in (2, 4, 5, 6)])  # type: ignore[union-attr]
     assert rows == [undone.mutation] * 4
 
 

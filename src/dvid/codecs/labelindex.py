@@ -22,6 +22,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,7 +182,7 @@ def _write(indices: LabelIndices, framed: bool) -> tuple[NDArray[np.uint8], NDAr
         or not len(indices.labels) == len(indices.last_mutids) == len(indices.stamps) == len(bounds) - 1
         or bounds[0]
         or bounds[-1] != entries
-        or (np.diff(bounds) < 0).any()
+        or (bounds[1:] < bounds[:-1]).any()
     ):
         raise BadRequest(
             f"{len(indices.labels)} label indices with bounds of {len(bounds)}, {len(indices.blocks_zyx)} blocks, "
@@ -189,8 +190,6 @@ def _write(indices: LabelIndices, framed: bool) -> tuple[NDArray[np.uint8], NDAr
         )
     made: dict[Stamp, bytes] = {}
     tails = [made.get(stamp) or made.setdefault(stamp, _tail(stamp)) for stamp in indices.stamps]
-    tail_bounds = np.zeros(len(tails) + 1, np.int64)
-    np.cumsum([len(tail) for tail in tails], out=tail_bounds[1:])
     written = write_indices(
         np.ascontiguousarray(indices.labels, np.uint64),
         np.ascontiguousarray(indices.last_mutids, np.uint64),
@@ -198,7 +197,7 @@ def _write(indices: LabelIndices, framed: bool) -> tuple[NDArray[np.uint8], NDAr
         np.ascontiguousarray(indices.blocks_zyx, np.int32),
         np.ascontiguousarray(indices.supervoxels, np.uint64),
         np.ascontiguousarray(indices.counts, np.uint32),
-        (np.frombuffer(b"".join(tails), np.uint8), tail_bounds),
+        (np.frombuffer(b"".join(tails), np.uint8), np.array([0, *accumulate(map(len, tails))], np.int64)),
         framed,
     )
     if isinstance(written, int):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +19,25 @@ from dvid.versions.view import View
 Bodies = NDArray[np.void]
 """Rows of BODIES, of dtype `BODY`; all zero where there is no such body."""
 
+_WRONG_LENGTH = f"a row of the table of bodies has another length than {BODY.itemsize} bytes"
+_row = struct.Struct("<QQ?")
+
+
+class Body(NamedTuple):
+    """A row of BODIES."""
+
+    voxels: int
+    mutation: int
+    """The last that changed it."""
+    own: bool
+    """Whether it holds the supervoxel of its number."""
+
 
 def _rows(payloads: list[bytes]) -> Bodies:
     absent = bytes(BODY.itemsize)
     data = b"".join(payload or absent for payload in payloads)
     if len(data) != BODY.itemsize * len(payloads):
-        raise CorruptValue(f"a row of the table of bodies has another length than {BODY.itemsize} bytes")
+        raise CorruptValue(_WRONG_LENGTH)
     return np.frombuffer(data, BODY).copy()
 
 
@@ -33,17 +48,21 @@ def bodies(view: View, labels: Labels) -> Bodies:
     return found
 
 
-def body(view: View, label: int) -> Bodies | None:
-    """The row of a body (a structured scalar), or None where there is no such body."""
+def body(view: View, label: int) -> Body | None:
+    """A body, or None where there is none of that label."""
     value = view.get(BODIES, label_key(label))
-    return None if value is None else _rows([bytes(value.payload)])[0]
+    if value is None:
+        return None
+    if len(value.payload) != BODY.itemsize:
+        raise CorruptValue(_WRONG_LENGTH)
+    return Body._make(_row.unpack(value.payload))
 
 
-def existing(view: View, label: int) -> Bodies:
-    """The row of a body.
+def existing(view: View, label: int) -> Body:
+    """A body.
 
     Raises:
-        NotFound: there is no such body.
+        NotFound: there is none of that label.
     """
     found = body(view, label)
     if found is None:
@@ -67,9 +86,9 @@ def members(view: View, label: int, own: bool | None = None) -> Labels:
     """
     if own is None:
         found = body(view, label)
-        own = found is not None and bool(found["own"])
+        own = found is not None and found.own
     alone = np.array([label], np.uint64)
-    if not may_have_members(view, alone)[0]:
+    if not _may_have_members(view, [label_key(label)])[0]:
         return alone if own else alone[:0]
     others = [labels_of(keys, 8) for keys in view.key_batches(MEMBERS, *label_range(label))]
     if own:
@@ -90,10 +109,13 @@ def members_of(view: View, labels: Labels, rows: Bodies) -> tuple[Labels, NDArra
 
 def may_have_members(view: View, labels: Labels) -> NDArray[np.bool_]:
     """False for bodies that have no supervoxels but their own, and never had: the search for others can be saved."""
+    return np.array(_may_have_members(view, label_keys(labels)), bool)
+
+
+def _may_have_members(view: View, keys: list[bytes]) -> list[bool]:
     prefix, tail = layout.table_prefix(view.instance.number, MEMBERS), 8 + layout.VERSION_BYTES
-    starts = [prefix + key + bytes(tail) for key in label_keys(labels)]
-    found = view.snapshot.seek_many(starts, tail)
-    return np.fromiter((entry is not None for entry in found), bool, len(found))
+    rest = bytes(tail)
+    return [entry is not None for entry in view.snapshot.seek_many([prefix + key + rest for key in keys], tail)]
 
 
 def put_body(edit: Edit, label: int, voxels: int, mutation: int, *, own: bool) -> None:

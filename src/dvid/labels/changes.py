@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from dvid.codecs.labelindex import Stamp
-from dvid.labels.bodies import Bodies, existing
-from dvid.labels.tables import BODIES, Labels, label_keys
+from dvid.labels.bodies import Bodies, Body, existing
+from dvid.labels.tables import BODIES, Labels, label_key, label_keys
 from dvid.versions import layout
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
@@ -43,14 +41,15 @@ class Changes:
         self._view = view
         self._events: dict[tuple[int, int], list[dict[str, Any]]] = {}
 
-    def last(self, label: int) -> Change:
-        """The last change of a body.
+    def last(self, label: int, row: Body | None = None) -> Change:
+        """The last change of a body, whose row the caller may have at hand.
 
         Raises:
             NotFound: there is no such body.
         """
-        row = existing(self._view, label)
-        return self.of(np.array([label], np.uint64), np.array([row]))[0]
+        row = existing(self._view, label) if row is None else row
+        version = self._view.written_at(BODIES, label_key(label))
+        return Change(0, Stamp()) if version is None else self._change(label, version, row.mutation)
 
     def of(self, labels: Labels, rows: Bodies) -> list[Change]:
         """The last changes of bodies that there are, with their rows."""

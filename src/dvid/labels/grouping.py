@@ -71,7 +71,7 @@ def cleave(edit: Edit, label: int, supervoxels: Sequence[int]) -> Cleaved:
     row = body(edit, label)
     if row is None:
         raise BadRequest(f"cleave: there is no body {label} at this version")
-    own = bool(row["own"])
+    own = row.own
     chosen = np.array(supervoxels, np.uint64)
     held = held_by(edit, label, own, chosen)
     if not held.all():
@@ -79,7 +79,7 @@ def cleave(edit: Edit, label: int, supervoxels: Sequence[int]) -> Cleaved:
     if not has_more_than(edit, label, own, len(chosen)):
         raise BadRequest(f"cleave: these are all supervoxels of body {label}; nothing would be left of it")
     voxels = int(sizes_of(edit, chosen).sum())
-    rest = int(row["voxels"]) - voxels
+    rest = row.voxels - voxels
     if not voxels or rest <= 0:
         which = "left" if voxels else "cleaved"
         raise BadRequest(f"cleave: the supervoxels of body {label} that would be {which} have no voxels")
@@ -139,7 +139,7 @@ def _planned(view: View, pairs: Sequence[tuple[int, int]]) -> list[Move]:
             found = None if before is None else (before.supervoxels, before.voxels)
         else:
             row = body(view, old)
-            found = None if row is None else (members(view, old, bool(row["own"])), int(row["voxels"]))
+            found = None if row is None else (members(view, old, row.own), row.voxels)
         if found is None:
             raise BadRequest(f"renumber: there is no body {old} to renumber")
         if named[new] is not None if new in named else body(view, new) is not None:
@@ -157,7 +157,7 @@ def _planned(view: View, pairs: Sequence[tuple[int, int]]) -> list[Move]:
 
 def _had_own(view: View, label: int) -> bool:
     row = body(view, label)
-    return row is not None and bool(row["own"])
+    return row is not None and row.own
 
 
 # ---- questions ----------------------------------------------------------------------------------

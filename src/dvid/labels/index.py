@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import CorruptValue
-from dvid.kernels.indexrows import merge_rows
-from dvid.labels.tables import ENTRY, INDEX, REGION, Labels, label_range, labels_of, pair_keys, regions_of
+from dvid.kernels.indexrows import distinct, in_order, merge_rows, unpack_rows
+from dvid.labels.tables import ENTRY, INDEX, REGION, Labels, label_range, labels_of, pair_keys
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
 
@@ -24,8 +23,6 @@ Points = NDArray[np.int64]
 
 
 _FEW = 4
-_key = struct.Struct(">QIII")
-_INNER = np.stack(np.unravel_index(np.arange(REGION**3), (REGION,) * 3), 1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +61,8 @@ class Entries:
 
     def by_block(self) -> Entries:
         """The same, sorted by block (z, y, x), then by supervoxel."""
+        if in_order(self.blocks_zyx, self.supervoxels):
+            return self
         z, y, x = self.blocks_zyx.T
         return self.chosen(np.lexsort((self.supervoxels, x, y, z)))
 
@@ -76,31 +75,11 @@ class Entries:
         return Entries(self.supervoxels, self.blocks_zyx, self.voxels * factor)
 
 
-def distinct(points_zyx: Points) -> Points:
-    """The different points, sorted by z, y, x."""
-    if not len(points_zyx):
-        return points_zyx
-    z, y, x = points_zyx.T
-    ordered = points_zyx[np.lexsort((x, y, z))]
-    first = np.ones(len(ordered), bool)
-    first[1:] = (ordered[1:] != ordered[:-1]).any(1)
-    return ordered[first]
-
-
 def _unpacked(keys: list[bytes], payloads: list[bytes]) -> Entries:
-    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
-    if (lengths % ENTRY.itemsize).any():
-        raise CorruptValue("a row of the index is no whole number of entries")
-    rows = np.frombuffer(b"".join(payloads), ENTRY)
-    if len(rows) and int(rows["block"].max()) >= REGION**3:
-        raise CorruptValue("a row of the index names a block that no region has")
-    counts = lengths // ENTRY.itemsize
-    if len(keys) == 1:  # as most supervoxels have it
-        label, *region = _key.unpack(keys[0])
-        blocks = _INNER[rows["block"]] + ((np.array(region) - 2**31) * REGION)
-        return Entries(np.full(len(rows), label, np.uint64), blocks, rows["voxels"].astype(np.int64))
-    blocks = np.repeat(regions_of(keys) * REGION, counts, 0) + _INNER[rows["block"]]
-    return Entries(np.repeat(labels_of(keys), counts), blocks, rows["voxels"].astype(np.int64))
+    found = unpack_rows(keys, payloads)
+    if found is None:
+        raise CorruptValue("a row of the index is no whole number of entries, or names a block that no region has")
+    return Entries(*found)
 
 
 def entries_of(view: View, supervoxels: Labels) -> Iterator[Entries]:

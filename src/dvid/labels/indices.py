@@ -32,8 +32,8 @@ def index_of(view: View, label: int) -> LabelIndex:
         NotFound: there is no such body.
     """
     row = existing(view, label)
-    change = Changes(view).last(label)
-    return assembled(label, all_entries(view, members(view, label, bool(row["own"]))), change.mutation, change.stamp)
+    change = Changes(view).last(label, row)
+    return assembled(label, all_entries(view, members(view, label, row.own)), change.mutation, change.stamp)
 
 
 def assembled(label: int, entries: Entries, mutation: int, stamp: Stamp) -> LabelIndex:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from dvid.errors import Conflict, NotFound
-from dvid.labels.bodies import Bodies
+from dvid.labels.bodies import Body
 from dvid.labels.mapping import bodies_of
 from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, moves_of, net
 from dvid.versions import layout
@@ -179,7 +179,7 @@ def refusal(
     why: str,
     label: int,
     fits: Callable[[Move], bool] | None = None,
-    row: Bodies | None = None,
+    row: Body | None = None,
 ) -> Conflict:
     """The error for what cannot be taken back, with the later mutation that stands in the way.
 
@@ -192,8 +192,8 @@ def refusal(
         row: of the body concerned: names its last mutation where no move is the reason.
     """
     later = None if fits is None else first_later(view, logged, label, fits)
-    if later is None and row is not None and int(row["mutation"]) > logged.mutation:
-        why += f"; mutation {int(row['mutation'])} was the last to change the body"
+    if later is None and row is not None and row.mutation > logged.mutation:
+        why += f"; mutation {row.mutation} was the last to change the body"
     return _conflict(logged, why, later)
 
 

@@ -19,7 +19,7 @@ from dvid.kernels.runs import count_voxels
 from dvid.labels import tables
 from dvid.labels.accounts import account
 from dvid.labels.blocks import block_shape
-from dvid.labels.bodies import Bodies, bodies, body, members
+from dvid.labels.bodies import Body, bodies, body, members
 from dvid.labels.index import Entries, all_entries
 from dvid.labels.mapping import bodies_of, is_identity, lookup, put_mappings
 from dvid.labels.numbering import LARGEST, new_labels, saw_label
@@ -149,7 +149,7 @@ def split_off_blocks(edit: Edit, label: int, runs: Runs, sent: Buffer, wanted: i
     """
     row = _existing(edit, label)
     new, supervoxel = _target(edit, label, wanted)
-    supervoxels = members(edit, label, bool(row["own"]))
+    supervoxels = members(edit, label, row.own)
     entries = all_entries(edit, supervoxels)
     count, held = count_voxels(runs), entries.blocks()
     if count > len(held):  # before they are told apart: runs can be long
@@ -188,7 +188,7 @@ def _as_one(supervoxel: int, entries: Entries) -> Entries:
     return Entries(np.full(len(entries), supervoxel, np.uint64), entries.blocks_zyx, entries.voxels)
 
 
-def _existing(edit: Edit, label: int) -> Bodies:
+def _existing(edit: Edit, label: int) -> Body:
     row = body(edit, label)
     if row is None:
         raise BadRequest(f"split: there is no label {label} at this version")
@@ -211,14 +211,14 @@ def _outside(label: int, why: str) -> BadRequest:
 
 
 def _finish(
-    edit: Edit, what: str, row: Bodies, label: int, new: int, changes: Entries, places: list[Zyx], sent: Buffer
+    edit: Edit, what: str, row: Body, label: int, new: int, changes: Entries, places: list[Zyx], sent: Buffer
 ) -> SplitBody:
     gone: NDArray[np.int64] = changes.voxels[changes.voxels > 0]
     voxels = int(gone.sum())
-    if voxels >= int(row["voxels"]):
+    if voxels >= row.voxels:
         raise BadRequest(f"split: the sparse volume holds all of label {label}; nothing would remain of it")
     event = {"Target": label, "NewLabel": new, "Split": edit.put_blob(bytes(sent))}
-    sizes = {"SplitSize": voxels, "RemainSize": int(row["voxels"]) - voxels}
+    sizes = {"SplitSize": voxels, "RemainSize": row.voxels - voxels}
     mutation = edit.log(f"{what}-complete", {**event, **sizes})
     account(edit, changes, mutation)
     ask_for_scales(edit, 0, places, mutation)

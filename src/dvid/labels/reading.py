@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from dvid.codecs.labelblocks import label_at
 from dvid.geometry import Box, Zyx
 from dvid.kernels.buffers import new_bytes
+from dvid.kernels.indexrows import distinct
 from dvid.labels.blocks import block_shape
-from dvid.labels.index import distinct
 from dvid.labels.mapping import bodies_of
 from dvid.labels.scales import Scales
 from dvid.labels.tables import Labels

@@ -49,7 +49,7 @@ def rejoin(edit: Edit, logged: Logged) -> int:
         why = f"the supervoxels {parts.split} and {parts.remain} belong to different bodies by now"
         raise refusal(edit, logged, why, parts.split, lambda move: _holds(move.supervoxels, both))
     row = body(edit, owner)
-    if row is None or not held_by(edit, owner, bool(row["own"]), both).all():
+    if row is None or not held_by(edit, owner, row.own, both).all():
         raise gone(edit, logged, parts.split, owner)
     if is_anywhere(edit, supervoxel) or body_of(edit, supervoxel) not in (0, supervoxel):
         raise refusal(edit, logged, f"{supervoxel} is the number of a supervoxel again", supervoxel)
@@ -60,13 +60,13 @@ def rejoin(edit: Edit, logged: Logged) -> int:
     put_mapping(edit, one, owner)
     for key in member_keys(owner, both):
         edit.delete(MEMBERS, key)
-    own = bool(row["own"]) and owner not in both.tolist()
+    own = row.own and owner not in both.tolist()
     if supervoxel != owner:
         edit.put(MEMBERS, member_keys(owner, one)[0], b"")
     else:
         own = True
     edit.delete(SPLITS, layout.pack_u64(logged.original) + layout.pack_u32(0))
-    put_body(edit, owner, int(row["voxels"]), mutation, own=own)
+    put_body(edit, owner, row.voxels, mutation, own=own)
     ask_for_scales(edit, 0, places, mutation)
     return mutation
 
@@ -102,7 +102,7 @@ def split_again(edit: Edit, logged: Logged) -> int:
     replace_member(edit, owner, supervoxel, parts)
     mutation = log_undo(edit, logged, [event])
     put_split(edit, logged.original, 0, supervoxel, parts)
-    put_body(edit, owner, int(row["voxels"]), mutation, own=bool(row["own"]) and owner != supervoxel)
+    put_body(edit, owner, row.voxels, mutation, own=row.own and owner != supervoxel)
     ask_for_scales(edit, 0, places, mutation)
     return mutation
 

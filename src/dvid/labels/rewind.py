@@ -25,10 +25,10 @@ def index_before(view: View, label: int, mutation: int) -> LabelIndex:
     """
     view = _at_mutation(view, mutation)
     row = body(view, label)
-    if row is not None and int(row["mutation"]) < mutation:
+    if row is not None and row.mutation < mutation:
         return index_of(view, label)
     since, before = _logged(view, mutation)
-    own = row is not None and bool(row["own"])
+    own = row is not None and row.own
     past = _Past(label, set(members(view, label, own).tolist()))
     for logged in reversed(since):
         past.take_back(view, logged)

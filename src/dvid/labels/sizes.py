@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.geometry import Zyx
+from dvid.kernels.indexrows import distinct
 from dvid.labels.bodies import bodies, may_have_members
-from dvid.labels.index import Points, distinct, entries_of, sizes_of
+from dvid.labels.index import Points, entries_of, sizes_of
 from dvid.labels.tables import Labels
 from dvid.versions.view import View
 

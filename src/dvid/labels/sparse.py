@@ -15,11 +15,12 @@ from dvid.codecs.labelblocks import Block, labels_of
 from dvid.errors import NotFound
 from dvid.geometry import Box, Zyx
 from dvid.kernels.buffers import addresses
+from dvid.kernels.indexrows import distinct
 from dvid.kernels.labelmasks import binary_block, block_runs
 from dvid.kernels.runs import join_blocks, runs_of_points
 from dvid.labels.blocks import block_shape
 from dvid.labels.bodies import existing, members
-from dvid.labels.index import Points, all_entries, distinct
+from dvid.labels.index import Points, all_entries
 from dvid.labels.removals import remaining
 from dvid.labels.scales import Scales
 from dvid.labels.tables import Labels
@@ -62,7 +63,7 @@ def seek(view: View, label: int, scale: int = 0, *, supervoxel: bool = False) ->
     if supervoxel:
         found = np.array([label], np.uint64)
     else:
-        found = members(view, label, bool(existing(view, label)["own"]))
+        found = members(view, label, existing(view, label).own)
     entries = all_entries(view, found)
     at = remaining(view, label, entries.blocks_zyx)
     if not len(at):

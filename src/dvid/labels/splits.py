@@ -215,7 +215,7 @@ def split_supervoxel(
         },
     )
     put_split(edit, mutation, 0, supervoxel, parts)
-    put_body(edit, body, int(row["voxels"]), mutation, own=bool(row["own"]) and body != supervoxel)
+    put_body(edit, body, row.voxels, mutation, own=row.own and body != supervoxel)
     if downres:
         ask_for_scales(edit, 0, places, mutation)
     return Divided(parts, split_voxels, remain_voxels, mutation)
@@ -298,14 +298,14 @@ def split_body(edit: Edit, body: int, runs: Runs, sent: Buffer) -> SplitBody:
     touched, inside = voxels_inside(edit, pieces)
     if not len(touched):
         raise BadRequest("split: the sparse volume that was sent has no voxels")
-    own = bool(row["own"])
+    own = row.own
     foreign = touched[~held_by(edit, body, own, touched) | (touched == 0)]
     if len(foreign):
         raise BadRequest(
             f"split: {_foreign(edit, int(foreign[0]))} lie in the sparse volume, which must be a part of body {body}"
         )
     voxels = int(inside.sum())
-    if voxels >= int(row["voxels"]):
+    if voxels >= row.voxels:
         raise BadRequest(f"split: the sparse volume holds all of body {body}; nothing would remain of it")
     is_cut = inside < sizes_of(edit, touched)
     cut: list[int] = touched[is_cut].tolist()
@@ -320,7 +320,7 @@ def split_body(edit: Edit, body: int, runs: Runs, sent: Buffer) -> SplitBody:
             "Split": edit.put_blob(bytes(sent)),
             "SVSplits": {str(old): {"Split": parts.split, "Remain": parts.remain} for old, parts in divided.items()},
             "SplitSize": voxels,
-            "RemainSize": int(row["voxels"]) - voxels,
+            "RemainSize": row.voxels - voxels,
         },
     )
     if divided:
@@ -328,7 +328,7 @@ def split_body(edit: Edit, body: int, runs: Runs, sent: Buffer) -> SplitBody:
         _replace_members(edit, body, divided)
         for number, (supervoxel, parts) in enumerate(divided.items()):
             put_split(edit, mutation, number, supervoxel, parts)
-        put_body(edit, body, int(row["voxels"]), mutation, own=own and body not in divided)
+        put_body(edit, body, row.voxels, mutation, own=own and body not in divided)
         ask_for_scales(edit, 0, places, mutation)
     moved = np.concatenate((touched[~is_cut], np.array([parts.split for parts in divided.values()], np.uint64)))
     moves = [Move(body, label, moved, voxels, ends=False, founds=True)]

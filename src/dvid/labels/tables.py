@@ -104,14 +104,6 @@ def pair_keys(labels: Labels, points_zyx: NDArray[np.integer[Any]]) -> list[byte
     return [data[at : at + 20] for at in range(0, len(data), 20)]
 
 
-def regions_of(keys: list[bytes]) -> NDArray[np.int64]:
-    """The region of each key of INDEX: (n, 3) int64, zyx."""
-    if not keys:
-        return np.empty((0, 3), np.int64)
-    rows = np.frombuffer(b"".join(keys), ">u4").reshape(-1, 5)
-    return rows[:, 2:].astype(np.int64) - 2**31
-
-
 def member_keys(body: int, supervoxels: Labels) -> list[bytes]:
     """The keys of a body's supervoxels in MEMBERS."""
     head = label_key(body)

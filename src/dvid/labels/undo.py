@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from dvid.errors import Conflict
-from dvid.labels.bodies import Bodies, bodies
+from dvid.labels.bodies import Body, bodies
 from dvid.labels.grouping import has_more_than, held_by
 from dvid.labels.index import sizes_of
 from dvid.labels.logged import (
@@ -122,7 +122,7 @@ def _checked(edit: Edit, logged: Logged, moves: list[Move]) -> list[Move]:
         Conflict: they cannot.
     """
     labels = sorted({label for move in moves for label in (move.source, move.target)})
-    rows = dict(zip(labels, bodies(edit, np.array(labels, np.uint64)), strict=True))
+    rows = dict(zip(labels, map(Body._make, bodies(edit, np.array(labels, np.uint64)).tolist()), strict=True))
     leaving: dict[int, list[Move]] = {}
     for move in moves:
         leaving.setdefault(move.source, []).append(move)
@@ -134,12 +134,12 @@ def _checked(edit: Edit, logged: Logged, moves: list[Move]) -> list[Move]:
     return checked
 
 
-def _checked_source(edit: Edit, logged: Logged, source: int, row: Bodies, moves: list[Move]) -> list[Move]:
+def _checked_source(edit: Edit, logged: Logged, source: int, row: Body, moves: list[Move]) -> list[Move]:
     """The moves out of a body, with the voxels of now."""
-    if not row["voxels"]:
+    if not row.voxels:
         why = f"there is no body {source} any more"
         raise refusal(edit, logged, why, source, lambda move: move.ends and move.source == source)
-    own, supervoxels = bool(row["own"]), np.concatenate([move.supervoxels for move in moves])
+    own, supervoxels = row.own, np.concatenate([move.supervoxels for move in moves])
     held = held_by(edit, source, own, supervoxels) & (bodies_of(edit, supervoxels) == np.uint64(source))
     if not held.all():
         raise gone(edit, logged, int(supervoxels[np.argmin(held)]), source)
@@ -148,23 +148,23 @@ def _checked_source(edit: Edit, logged: Logged, source: int, row: Bodies, moves:
         if more:
             why = f"body {source} has other supervoxels by now"
             raise refusal(edit, logged, why, source, lambda move: move.target == source, row)
-        return [replace(move, voxels=int(row["voxels"])) for move in moves]
+        return [replace(move, voxels=row.voxels) for move in moves]
     if not more:
         why = f"body {source} has no other supervoxels any more"
         raise refusal(edit, logged, why, source, lambda move: move.source == source, row)
-    if int(row["mutation"]) != logged.mutation:  # else they have the voxels that the event tells
+    if row.mutation != logged.mutation:  # else they have the voxels that the event tells
         moves = [replace(move, voxels=int(sizes_of(edit, move.supervoxels).sum())) for move in moves]
     empty = next((move.target for move in moves if not move.voxels), None)
-    if empty is not None or sum(move.voxels for move in moves) >= int(row["voxels"]):
+    if empty is not None or sum(move.voxels for move in moves) >= row.voxels:
         why = f"body {source if empty is None else empty} would have no voxels"
         raise refusal(edit, logged, why, source, row=row)
     return moves
 
 
-def _check_target(edit: Edit, logged: Logged, move: Move, row: Bodies, leaving: Mapping[int, list[Move]]) -> None:
+def _check_target(edit: Edit, logged: Logged, move: Move, row: Body, leaving: Mapping[int, list[Move]]) -> None:
     target = move.target
     if move.founds:
-        if row["voxels"] and not (target in leaving and leaving[target][0].ends):
+        if row.voxels and not (target in leaving and leaving[target][0].ends):
             why = f"there is a body {target} again"
             raise refusal(edit, logged, why, target, lambda later: later.founds and later.target == target, row)
         return
@@ -172,9 +172,9 @@ def _check_target(edit: Edit, logged: Logged, move: Move, row: Bodies, leaving: 
     def ended(later: Move) -> bool:
         return later.ends and later.source == target
 
-    if not row["voxels"]:
+    if not row.voxels:
         raise refusal(edit, logged, f"there is no body {target} any more", target, ended)
-    if int(row["mutation"]) != logged.mutation:  # else it is the body that it was
+    if row.mutation != logged.mutation:  # else it is the body that it was
         later = first_later(edit, logged, target, ended, complete=True, splits=False)
         if later is not None:
             raise refusal(edit, logged, f"body {target} is another one by now", target, ended)

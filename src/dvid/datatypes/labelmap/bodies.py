@@ -42,7 +42,7 @@ def get_supervoxels(call: Call, label: int) -> Reply:
 def _members(view: View, label: int) -> Labels:
     need_index(view)
     row = existing(view, label)
-    return members(view, label, bool(row["own"]))
+    return members(view, label, row.own)
 
 
 def _numbers(values: NDArray[Any]) -> bytes:

@@ -47,7 +47,7 @@ def get_history(call: Call, label: int, begin: str, end: str) -> Reply:
         need_index(view)
         later = view.at(end)
         row = existing(later, label)
-        supervoxels = members(later, label, bool(row["own"]))
+        supervoxels = members(later, label, row.own)
         origins = set(bodies_of(view.at(begin), supervoxels).tolist())
     return Reply(_history(call, path[::-1], origins), JSON)
 

@@ -149,7 +149,7 @@ class Segmentation(VoxelArray):
             NotFound: there is no such body.
         """
         with self._indexed() as view:
-            return members(view, body, bool(existing(view, body)["own"]))
+            return members(view, body, existing(view, body).own)
 
     def bodies_of(self, supervoxels: ArrayLike) -> Labels:
         """The body of each supervoxel; 0 where there is no such supervoxel."""
