@@ -17,6 +17,7 @@ from tests.crash.test_kill import end_suddenly, settle
 
 from dvid.cli.verify import check_content, check_instance
 from dvid.storage import open_store
+from dvid.versions import layout
 from dvid.versions.verify import verify
 from dvid.versions.work import busy_instances
 
@@ -40,7 +41,8 @@ def has_work(data: Path) -> bool:
     store = open_store(str(data), read_only=True)
     try:
         with store.snapshot() as snapshot:
-            return bool(busy_instances(snapshot))
+            tables = [layout.table_prefix(number, layout.WORK) for number in busy_instances(snapshot)]
+            return any(True for table in tables for _ in snapshot.scan(table, layout.after(table)))
     finally:
         store.close()
 

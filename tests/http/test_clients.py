@@ -6,12 +6,12 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 import pytest
 import requests
-from tests.conftest import Serve, Server, eventually
+from tests.conftest import Serve, Server, begun, eventually
 
 SIDE = 256
 
@@ -19,7 +19,7 @@ SIDE = 256
 class Volume:
     """A server with a volume of 16 MiB and a keyvalue instance."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, filled: bool = True) -> None:
         self.server = server
         answer = requests.post(f"{server.url}api/repos", json={}, headers=server.headers)
         self.root = answer.json()["root"]
@@ -28,19 +28,20 @@ class Volume:
             assert requests.post(f"{server.url}api/repo/{self.root}/instance", json=body).status_code == 200
         self.path = f"/api/node/{self.root}/gray/raw/0_1_2/{SIDE}_{SIDE}_{SIDE}/0_0_0"
         self.voxels = np.random.default_rng(1).integers(0, 256, SIDE**3, np.uint8).tobytes()
-        url = server.url.rstrip("/") + self.path
-        assert requests.post(url, data=self.voxels).status_code == 200
+        if filled:
+            url = server.url.rstrip("/") + self.path
+            assert requests.post(url, data=self.voxels).status_code == 200
 
     @contextmanager
     def connection(self) -> Iterator[socket.socket]:
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=30) as client:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=60) as client:
             yield client
 
     def reading(self) -> socket.socket:
         """A client that asks for the volume and takes none of it."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(30)
+        client.settimeout(60)
         client.connect(("127.0.0.1", self.server.port))
         client.sendall(f"GET {self.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return client
@@ -52,12 +53,11 @@ class Volume:
 
 def test_slow_senders_do_not_keep_others_waiting(serve: Serve) -> None:
     volume = Volume(serve(workers=1, threads=2))
-    clients = [socket.create_connection(("127.0.0.1", volume.server.port)) for _ in range(20)]
+    clients = [socket.create_connection(("127.0.0.1", volume.server.port), timeout=60) for _ in range(20)]
     for client in clients:
-        client.sendall(f"POST /api/repo/{volume.root}/log HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
-    time.sleep(0.3)
+        begun(client, "POST", f"/api/repo/{volume.root}/log", 9, b"")
     for _ in range(5):
-        assert requests.get(f"{volume.server.url}api/heartbeat", timeout=10).text == "OK"
+        assert requests.get(f"{volume.server.url}api/heartbeat", timeout=60).text == "OK"
     for client in clients:
         client.close()
 
@@ -65,9 +65,10 @@ def test_slow_senders_do_not_keep_others_waiting(serve: Serve) -> None:
 def test_slow_readers_do_not_keep_others_waiting(serve: Serve) -> None:
     volume = Volume(serve(workers=1, threads=2))
     clients = [volume.reading() for _ in range(20)]
-    time.sleep(0.3)
+    for client in clients:
+        assert client.recv(1, socket.MSG_PEEK) == b"H"  # its answer has begun
     for _ in range(5):
-        assert requests.get(f"{volume.server.url}api/heartbeat", timeout=10).text == "OK"
+        assert requests.get(f"{volume.server.url}api/heartbeat", timeout=60).text == "OK"
     for client in clients:
         client.close()
     eventually(lambda: volume.cut() == len(clients))
@@ -75,14 +76,14 @@ def test_slow_readers_do_not_keep_others_waiting(serve: Serve) -> None:
 
 @pytest.mark.parametrize("step", [0.0, 0.1])
 def test_a_body_that_does_not_arrive_in_time_is_given_up(serve: Serve, step: float) -> None:
-    volume = Volume(serve(workers=1, request_seconds=1))
+    volume = Volume(serve(workers=1, request_seconds=1), filled=False)
     with volume.connection() as client:
         client.sendall(
             f"POST /api/node/{volume.root}/kv/key/a HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n".encode()
         )
-        client.settimeout(step or 20)
+        client.settimeout(step or 60)
         answer = b"waiting"
-        for _ in range(200):
+        for _ in range(600):
             try:
                 answer = client.recv(100)
                 break
@@ -102,7 +103,7 @@ def test_a_body_that_does_not_arrive_in_time_is_given_up(serve: Serve, step: flo
     ids=["nothing", "a part", "a part of a chunk"],
 )
 def test_a_client_that_stops_sending_is_answered(serve: Serve, head: str, begun: bytes) -> None:
-    volume = Volume(serve(workers=1, silence_seconds=1))
+    volume = Volume(serve(workers=1, silence_seconds=1), filled=False)
     with volume.connection() as idle, volume.connection() as client:
         idle.sendall(b"GET /api/heartbeat HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(1000).endswith(b"OK")
@@ -118,12 +119,13 @@ def test_a_client_that_stops_sending_is_answered(serve: Serve, head: str, begun:
 
 
 def test_a_client_that_sends_slowly_is_not_silent(serve: Serve) -> None:
-    volume = Volume(serve(workers=1, silence_seconds=1))
+    # On a busy machine the bytes come later than they should, too: by less than the rest of the three seconds.
+    volume = Volume(serve(workers=1, silence_seconds=3), filled=False)
     path = f"/api/node/{volume.root}/kv/key/a"
     with volume.connection() as client:
         client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".encode())
         for _ in range(10):
-            time.sleep(0.3)
+            time.sleep(0.4)
             client.sendall(b"x")
         assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
     assert requests.get(volume.server.url.rstrip("/") + path).content == b"x" * 10
@@ -131,21 +133,23 @@ def test_a_client_that_sends_slowly_is_not_silent(serve: Serve) -> None:
 
 @pytest.mark.slow
 def test_more_silent_clients_than_threads_do_not_keep_others_out(serve: Serve) -> None:
-    volume = Volume(serve(workers=1, threads=2, silence_seconds=2))
+    volume = Volume(serve(workers=1, threads=2, silence_seconds=2), filled=False)
     url = f"{volume.server.url}api/node/{volume.root}/kv/key/a"
     with ExitStack() as stack:
         clients = [stack.enter_context(volume.connection()) for _ in range(90)]
         for client in clients:
             client.sendall(f"POST {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc".encode())
-        assert requests.post(url, data=b"value", timeout=60).status_code == 200
-        assert requests.get(url, timeout=60).content == b"value"
+        assert requests.post(url, data=b"value", timeout=120).status_code == 200
+        assert requests.get(url, timeout=120).content == b"value"
         for client in clients:
             # The server cannot tell the connections of requests that wait for a thread: it may cut some of them first.
             assert client.recv(1000)[:13] in (b"HTTP/1.1 408 ", b"HTTP/1.1 400 ")
 
 
 def test_a_reader_that_stops_is_given_up(serve: Serve) -> None:
-    volume = Volume(serve(workers=1, request_seconds=1))
+    volume = Volume(serve(workers=1))
+    volume.server.stop()
+    volume.server = serve(volume.server.data, workers=1, request_seconds=1)
     client = volume.reading()
     eventually(lambda: volume.cut() == 1)
     client.close()
@@ -226,9 +230,12 @@ def test_a_head_over_the_limit_is_refused(serve: Serve) -> None:
 )
 def test_an_odd_request_is_refused(serve: Serve, request_line: bytes) -> None:
     server = serve(workers=1)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-        client.sendall(request_line + b"\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        answer = client.recv(100)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        answer = b""
+        with suppress(BrokenPipeError, ConnectionResetError):  # closed before all was sent, or read
+            client.sendall(request_line + b"\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        with suppress(ConnectionResetError):
+            answer = client.recv(100)
     assert answer[:10] == b"HTTP/1.1 4" or answer == b"", answer
     assert requests.get(f"{server.url}api/heartbeat").status_code == 200
 
@@ -236,17 +243,16 @@ def test_an_odd_request_is_refused(serve: Serve, request_line: bytes) -> None:
 def test_memory_does_not_follow_what_a_client_announces(serve: Serve) -> None:
     volume = Volume(serve(workers=1, threads=8))
     [worker] = volume.server.workers()
+    volume.server.rest()
 
     def anonymous() -> int:
         with open(f"/proc/{worker}/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
 
     before = anonymous()
-    clients = [socket.create_connection(("127.0.0.1", volume.server.port)) for _ in range(8)]
+    clients = [socket.create_connection(("127.0.0.1", volume.server.port), timeout=60) for _ in range(8)]
     for client in clients:
-        client.sendall(
-            f"POST /api/node/{volume.root}/kv/key/a HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 30}\r\n\r\nab".encode()
-        )
+        begun(client, "POST", f"/api/node/{volume.root}/kv/key/a", 1 << 30, b"ab")
     time.sleep(0.5)
     assert anonymous() - before < 64 << 10  # KiB
     for client in clients:

@@ -143,7 +143,7 @@ def sample(tmp_path: Path) -> Sample:
 def post(server: Any, path: str, body: bytes) -> bytes:
     """Change something over HTTP, with admin rights: they open committed nodes, too."""
     request = Request(f"{server.url}api/{path}", body, server.headers, method="POST")
-    with urlopen(request, timeout=20) as answer:
+    with urlopen(request, timeout=60) as answer:
         return bytes(answer.read())
 
 
@@ -186,7 +186,7 @@ class Page:
 
     def wait(self, check: Callable[[], Any]) -> Any:
         """What `check` gives as soon as that is true."""
-        return WebDriverWait(self.chrome, 20, 0.05, [StaleElementReferenceException]).until(lambda _: check())
+        return WebDriverWait(self.chrome, 60, 0.05, [StaleElementReferenceException]).until(lambda _: check())
 
     def all(self, selector: str) -> list[WebElement]:
         return self.chrome.find_elements(By.CSS_SELECTOR, selector)
@@ -318,7 +318,7 @@ def test_keys_move_through_the_volume_and_the_address_follows(page: Page, sample
     page.wait(lambda: page.pixel(0, (5, 5)) == [int(sample.old[14, 5, 5])] * 3)
     page.one('.choice [data-value="xz"]').click()
     page.wait(lambda: "plane=xz" in page.chrome.current_url)
-    assert page.one(".slice").text.strip() == "y"
+    page.wait(lambda: page.text(".slice").strip() == "y")  # drawn after the address was changed
     page.chrome.refresh()
     page.drawn()
     page.wait(lambda: page.text(".status") == "")
@@ -500,7 +500,7 @@ def test_a_segmentation_is_shown_by_itself(labelled: Page, segmented: Sample) ->
     assert not page.all(".overlay")
     page.point_at_middle()
     assert [element.text for element in page.all(".readout .reading")] == ["7", "7"]
-    with urlopen(page.one(".below .links a").get_attribute("href"), timeout=20) as answer:
+    with urlopen(page.one(".below .links a").get_attribute("href"), timeout=60) as answer:
         assert answer.headers["Content-Type"] == "image/png"
     page.one('.choice [data-value="difference"]').click()
     page.until_text(".status", "4\u202f608 of 12\u202f288 voxels in view differ")

@@ -22,7 +22,7 @@ from dvid.datatypes.base import datatypes
 from dvid.versions import layout
 
 MIB = 1 << 20
-SECONDS = 30
+SECONDS = 60
 """An answer that takes longer counts as none."""
 LIMITS = {"body_bytes": MIB, "decompressed_bytes": 4 * MIB, "answer_bytes": 4 * MIB, "request_seconds": 20}
 TYPES = [name for name, kind in datatypes().items() if kind.routes or name in ("labelmap", "annotation")]
@@ -111,11 +111,13 @@ class Store:
             self._last, self._digest = last, digest.intdigest()
         return self._digest
 
-    def has_doomed(self) -> bool:
-        """Whether data of deleted instances are left."""
+    def has_work(self) -> bool:
+        """Whether data of deleted instances are left, or an instance has something to do in the background."""
         with self._environment.begin() as transaction:
             cursor = transaction.cursor()
-            return bool(cursor.set_range(layout.DOOMED)) and cursor.key().startswith(layout.DOOMED)
+            return any(
+                cursor.set_range(table) and cursor.key().startswith(table) for table in (layout.DOOMED, layout.BUSY)
+            )
 
     def close(self) -> None:
         """Let go of it."""
@@ -143,7 +145,7 @@ class Place:
             return
         client = self.client
         client.close()  # it may have been idle for so long that the server has closed it
-        eventually(lambda: not self.store.has_doomed())  # what is being swept away changes the store at any moment
+        eventually(lambda: not self.store.has_work())  # what is done in the background changes the store at any moment
         self.root = client.json("POST", "/api/repos", {"alias": "tests"})["root"]  # type: ignore[index]
         for typename in TYPES:
             body = {"typename": typename, "dataname": self.instance(typename)}
@@ -219,6 +221,7 @@ def lasting_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     workers = server.workers()
     try:
         place.prepare()
+        server.rest()
         yield place
         assert server.workers() == workers, "a worker process has died"
         assert "an error that should not happen" not in server.log.read_text()
