@@ -85,7 +85,9 @@ def test_rows_are_read_as_they_were_packed(rows):
     expected = [
         (
             label,
-            tuple(8 * axis + inner for axis, inner in zip(region, (block >> 6, block >> 3 & 7, block & 7))),
+            tuple(
+                8 * axis + inner for axis, inner in zip(region, (block >> 6, block >> 3 & 7, block & 7), strict=True)
+            ),
             row[block],
         )
         for label, region, row in rows
