@@ -5,6 +5,7 @@ Boxes of voxels, which go straight into arrays, are read by ``dvidclient.wire``.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Callable
@@ -26,24 +27,51 @@ Broken = urllib3.exceptions.ProtocolError
 _DECODER = json.JSONDecoder()
 
 PIECE_BYTES = 1 << 20
+
 LARGEST_TEXT = 64 << 20
 """Of what servers say of themselves, of repos and instances, and to changes, in bytes."""
+LARGEST_DOCUMENT = 1 << 30
+"""Of data that come as JSON; the objects made of it take some times as much memory."""
+LARGEST_BODY = 4 << 30
+"""Of data that come as bytes."""
+LARGEST_REST = 64 << 10
+"""Of what nobody wants to know, and that is read only so that its connection can be used again."""
+
+_LISTED_BYTES = 64
+"""For an element of a list, a number of 64 bits or less, with whatever white space around it."""
+
+
+class TooLong(Broken):
+    """An answer that is longer than it may be. It is not asked for again: it would take as long, and be as long."""
 
 
 def whole(response: urllib3.BaseHTTPResponse, most: int | None = None) -> bytes:
     """All bytes.
 
+    Args:
+        response: the answer.
+        most: how many they may be; default: ``LARGEST_BODY``.
+
     Raises:
         urllib3.exceptions.ProtocolError: they end before the length that the server declared, or are more than ``most``.
     """
+    most = LARGEST_BODY if most is None else most
+    if response.length_remaining is not None and response.length_remaining > most:
+        raise TooLong(f"expected at most {most} bytes, the server sends {response.length_remaining}")
     # A read of so many bytes takes memory for them before they come, and the one that finds no more tells that some are missing.
     # The buffer hands out what it holds without a copy.
     body = io.BytesIO()
     while piece := response.read(PIECE_BYTES):
+        if body.tell() + len(piece) > most:
+            raise TooLong(f"expected at most {most} bytes, the server sends more")
         body.write(piece)
-        if most is not None and body.tell() > most:
-            raise Broken(f"expected at most {most} bytes, the server sends more")
     return body.getvalue()
+
+
+def leave(response: urllib3.BaseHTTPResponse) -> None:
+    """Reads what is left of an answer, where that is little."""
+    with contextlib.suppress(urllib3.exceptions.HTTPError):
+        response.read(LARGEST_REST)
 
 
 def text(response: urllib3.BaseHTTPResponse) -> str:
@@ -63,8 +91,8 @@ def said(response: urllib3.BaseHTTPResponse) -> Any:
 
 
 def document(response: urllib3.BaseHTTPResponse, most: int | None = None) -> Any:
-    """JSON."""
-    data = whole(response, most)
+    """JSON, of at most ``LARGEST_DOCUMENT`` bytes if not told otherwise."""
+    data = whole(response, LARGEST_DOCUMENT if most is None else most)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -73,7 +101,7 @@ def document(response: urllib3.BaseHTTPResponse, most: int | None = None) -> Any
 
 def documents(response: urllib3.BaseHTTPResponse) -> list[Any]:
     """Some JSON documents one behind the other, or one list of them."""
-    sent = whole(response).decode("utf-8", "replace").strip()
+    sent = whole(response, LARGEST_DOCUMENT).decode("utf-8", "replace").strip()
     found: list[Any] = []
     at = 0
     try:
@@ -87,9 +115,14 @@ def documents(response: urllib3.BaseHTTPResponse) -> list[Any]:
     return found[0] if len(found) == 1 and isinstance(found[0], list) else found
 
 
-def entries(response: urllib3.BaseHTTPResponse) -> list[Any]:
-    """A JSON list; null is an empty one."""
-    found = document(response)
+def entries(response: urllib3.BaseHTTPResponse, count: int | None = None) -> list[Any]:
+    """A JSON list; null is an empty one.
+
+    Args:
+        response: the answer.
+        count: how many numbers, or true and false, it should hold: what is far longer is not read.
+    """
+    found = document(response, None if count is None else LARGEST_REST + count * _LISTED_BYTES)
     if found is not None and not isinstance(found, list):
         raise Broken(f"expected a JSON list, got {str(found)[:100]}")
     return found or []
@@ -129,13 +162,8 @@ def number(name: str) -> Callable[[urllib3.BaseHTTPResponse], int]:
 
 def mutation(response: urllib3.BaseHTTPResponse) -> int | None:
     """The number of a mutation, where the server tells it."""
-    data = whole(response)
-    if not data.strip():
-        return None
-    try:
-        found = json.loads(data)["MutationID"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+    answer = said(response)
+    found = answer.get("MutationID") if isinstance(answer, dict) else None
     return found if isinstance(found, int) else None
 
 
@@ -143,7 +171,7 @@ def listed_labels(count: int | None = None) -> Callable[[urllib3.BaseHTTPRespons
     """Labels, or other numbers of 64 bits, as a JSON list of so many."""
 
     def read(response: urllib3.BaseHTTPResponse) -> UInt64s:
-        found = _labels(entries(response))
+        found = _labels(entries(response, count))
         if count is not None and len(found) != count:
             raise Broken(f"expected {count} numbers, got {len(found)}")
         return found
@@ -155,7 +183,7 @@ def truths(count: int) -> Callable[[urllib3.BaseHTTPResponse], numpy.typing.NDAr
     """A JSON list of so many true and false."""
 
     def read(response: urllib3.BaseHTTPResponse) -> numpy.typing.NDArray[numpy.bool_]:
-        found = entries(response)
+        found = entries(response, count)
         if len(found) != count or not all(isinstance(one, bool) for one in found):
             raise Broken(f"expected {count} times true or false, got {str(found)[:100]}")
         return numpy.array(found, bool)
@@ -183,9 +211,9 @@ def _labels(values: Any) -> UInt64s:
         raise Broken(str(error)) from None
 
 
-def labels(response: urllib3.BaseHTTPResponse) -> UInt64s:
-    """Little-endian uint64 numbers one behind the other."""
-    data = whole(response)
+def labels(response: urllib3.BaseHTTPResponse, count: int | None = None) -> UInt64s:
+    """Little-endian uint64 numbers one behind the other, so many at most."""
+    data = whole(response, None if count is None else 8 * count)
     if len(data) % 8:
         raise Broken(f"expected numbers of 8 bytes, got {len(data)} bytes")
     return numpy.frombuffer(data, "<u8").astype(numpy.uint64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -13,7 +14,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import urllib3
@@ -116,9 +117,11 @@ class Connection:
         document: Any = None,
         body: Any = None,
         query: Mapping[str, Any] | None = None,
+        most: int | None = None,
     ) -> bytes:
-        """The whole body that the server answers."""
-        return self.request("GET", path, what=what, receive=answers.whole, document=document, body=body, query=query)
+        """The whole body that the server answers: an error where it has more than ``most`` bytes, default 4 GiB."""
+        receive = functools.partial(answers.whole, most=most)
+        return self.request("GET", path, what=what, receive=receive, document=document, body=body, query=query)
 
     def tell(
         self,
@@ -184,41 +187,24 @@ class Connection:
         for attempt in range(1, tries + 1):
             pause = 0.0
             try:
-                response = self._pool_here().request(
-                    method,
-                    asked,
-                    body=body,
-                    headers=headers,
-                    preload_content=False,
-                    decode_content=False,
-                    redirect=False,
-                )
-                try:
+                with self._answer(method, asked, headers, body) as response:
                     if 200 <= response.status < 300:
                         answer = receive(response)
-                        response.drain_conn()
+                        answers.leave(response)
                         return answer
                     said = response.read(LONGEST_MESSAGE).decode("utf-8", "replace").strip()
                     failure: ServerRefused | NoAnswer = ServerRefused(
                         method, url, response.status, said or response.reason or "", what
                     )
-                    if self._wants_token_in_query(said, asked):
-                        return self.request(
-                            method,
-                            path,
-                            what=what,
-                            receive=receive,
-                            document=document,
-                            body=body,
-                            query=query,
-                            once=once,
-                        )
-                    if response.status not in BUSY:
-                        raise failure
                     pause = _seconds(response.headers.get("Retry-After"))
-                finally:
-                    # The connection of an answer read to its end is back in the pool by now; any other is of no more use.
-                    response.close()
+                if self._wants_token_in_query(said, asked):
+                    return self.request(
+                        method, path, what=what, receive=receive, document=document, body=body, query=query, once=once
+                    )
+                if failure.status not in BUSY:
+                    raise failure
+            except answers.TooLong as error:
+                raise NoAnswer(method, url, None, str(error), what) from error
             except urllib3.exceptions.HTTPError as error:
                 failure = NoAnswer(
                     method, url, None, f"{error} (tried {attempt} times)" if attempt > 1 else str(error), what
@@ -235,6 +221,26 @@ class Connection:
             # Doubled each time, and never the same twice, so that many clients of a busy server do not come back together.
             time.sleep(min(LONGEST_PAUSE, max(pause, 0.1 * 2**attempt * random.uniform(0.5, 1.0))))
         raise AssertionError("unreachable")
+
+    @contextlib.contextmanager
+    def _answer(
+        self, method: str, url: str, headers: Mapping[str, str], body: Any = None
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """What comes back for one request, to be read."""
+        response = self._pool_here().request(
+            method,
+            url,
+            body=body,
+            headers=headers,
+            preload_content=False,
+            decode_content=False,
+            redirect=False,
+        )
+        try:
+            yield response
+        finally:
+            # The connection of an answer read to its end is back in the pool by now; any other is of no more use.
+            response.close()
 
     def _wants_token_in_query(self, said: str, asked: str) -> bool:
         """Whether a refusal of a request says so that had none there: from then on the token goes there, too."""
@@ -256,14 +262,13 @@ class Connection:
         """
         if self._heeds_keys is None:
             try:
-                answer = self._pool_here().request(
-                    "GET", f"{self.base_url}/api/help", headers=self._headers, redirect=False
-                )
+                with self._answer("GET", f"{self.base_url}/api/help", self._headers) as response:
+                    if response.status in BUSY:
+                        return False
+                    told = answers.text(response) if response.status == 200 else ""
             except urllib3.exceptions.HTTPError:
                 return False
-            if answer.status in BUSY:
-                return False
-            self._heeds_keys = answer.status == 200 and re.search(rb"\bIdempotency-Key\b", answer.data) is not None
+            self._heeds_keys = re.search(r"\bIdempotency-Key\b", told) is not None
         return self._heeds_keys
 
 

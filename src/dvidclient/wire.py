@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import urllib3
 
+from dvidclient import answers
+
 Voxels = np.ndarray[Any, np.dtype[Any]]
 
 # Small enough to stay in a processor's cache between the socket and the array.
@@ -88,6 +90,11 @@ def compressed(voxels: memoryview) -> bytes:
     return packed
 
 
+def largest_lz4(size: int) -> int:
+    """How many bytes the lz4 block of so many has at most, which is what lz4 makes of noise."""
+    return size + size // 255 + 16
+
+
 def receive_lz4(response: urllib3.BaseHTTPResponse, target_zyxc: Voxels, first_channel: int, channels: int) -> None:
     """As ``receive_voxels``, of an answer that is one lz4 block; takes as much memory again as the voxels of the answer.
 
@@ -97,11 +104,8 @@ def receive_lz4(response: urllib3.BaseHTTPResponse, target_zyxc: Voxels, first_c
     wire = target_zyxc.dtype.newbyteorder("<")
     shape = (*target_zyxc.shape[:3], channels)
     expected = int(np.prod(shape, dtype=np.int64)) * wire.itemsize
-    most = expected + expected // 255 + 16  # what lz4 makes of noise
-    packed = response.read(most + 1)
+    packed = answers.whole(response, largest_lz4(expected))
     try:
-        if len(packed) > most:
-            raise ValueError(f"more than {most} bytes")
         voxels = lz4_block().decompress(packed, uncompressed_size=expected)
         if len(voxels) != expected:
             raise ValueError(f"it holds {len(voxels)} bytes")

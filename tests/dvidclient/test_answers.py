@@ -56,3 +56,67 @@ def test_a_document_is_json_and_nothing_else(data):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_documents_come_as_they_were_sent(value):
     assert answers.document(answer(json.dumps(value).encode())) == value
+
+
+class Endless(io.RawIOBase):
+    """A body that goes on, in pieces of 1000 bytes or less, and counts what was read of it."""
+
+    def __init__(self):
+        self.sent = 0
+
+    def read(self, size=-1):
+        piece = b"1" * min(1000, size)
+        self.sent += len(piece)
+        return piece
+
+
+@pytest.mark.parametrize(
+    "read", [answers.whole, answers.text, answers.document, answers.documents, answers.description]
+)
+def test_a_body_without_end_is_read_as_far_as_it_may_go(read, monkeypatch):
+    for limit in ("LARGEST_BODY", "LARGEST_TEXT", "LARGEST_DOCUMENT"):
+        monkeypatch.setattr(answers, limit, 50_000)
+    body = Endless()
+    with pytest.raises(answers.TooLong, match="expected at most 50000 bytes, the server sends more"):
+        read(urllib3.HTTPResponse(body, {}, 200, preload_content=False, decode_content=False))
+    assert 50_000 < body.sent <= 51_000
+
+
+@pytest.mark.parametrize(
+    ("read", "most"),
+    [
+        (answers.whole, answers.LARGEST_BODY),
+        (answers.sparse_volume, answers.LARGEST_BODY),
+        (answers.entries, answers.LARGEST_DOCUMENT),
+        (answers.fields, answers.LARGEST_DOCUMENT),
+        (answers.description, answers.LARGEST_TEXT),
+        (answers.said, answers.LARGEST_TEXT),
+    ],
+)
+def test_nothing_is_read_of_what_is_declared_too_long(read, most):
+    body = Endless()
+    headers = {"Content-Length": str(most + 1)}
+    with pytest.raises(answers.TooLong, match=f"expected at most {most} bytes, the server sends {most + 1}"):
+        read(urllib3.HTTPResponse(body, headers, 200, preload_content=False, decode_content=False))
+    assert body.sent == 0
+
+
+@pytest.mark.parametrize("read", [answers.listed_labels(3), answers.truths(3)])
+def test_a_list_of_so_many_is_not_read_beyond_them(read):
+    body = Endless()
+    with pytest.raises(answers.TooLong):
+        read(urllib3.HTTPResponse(body, {}, 200, preload_content=False, decode_content=False))
+    assert body.sent < 2 * answers.LARGEST_REST
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=50), st.sampled_from([None, 1, 8]))
+def test_a_list_of_the_largest_numbers_is_read_however_it_is_written(values, indent):
+    data = json.dumps(values, indent=indent).encode()
+    assert answers.listed_labels(len(values))(answer(data)).tolist() == values
+
+
+def test_what_nobody_wants_to_know_is_read_where_it_is_little():
+    body = Endless()
+    answers.leave(urllib3.HTTPResponse(body, {}, 200, preload_content=False, decode_content=False))
+    assert body.sent <= answers.LARGEST_REST
+    answers.leave(answer(b"half", declared=8))  # and it is no matter when it breaks off

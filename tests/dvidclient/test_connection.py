@@ -216,6 +216,30 @@ def test_a_text_without_end_is_an_error_and_not_cut_off(proxy, monkeypatch):
             call("/api/server/info", "asking")
 
 
+def test_an_answer_that_is_too_long_is_not_asked_for_again(proxy):
+    with pytest.raises(
+        NoAnswer, match=r"asking failed: GET .*: no whole answer: expected at most 10 bytes, the server"
+    ):
+        Connection(proxy.url).get_bytes("/api/server/info", "asking", most=10)
+    assert len(proxy.seen) == 1
+
+
+def test_a_help_text_without_end_is_not_read_to_find_out_whether_keys_are_heeded(proxy, monkeypatch):
+    monkeypatch.setattr(answers, "LARGEST_TEXT", 10)
+    assert not Connection(proxy.url).heeds_keys
+
+
+def test_what_a_server_adds_to_an_answer_that_nobody_reads_is_left_there(proxy, monkeypatch):
+    connection = Connection(proxy.url)
+    connection.request("GET", "/api/help", what="asking", receive=answers.nothing)
+    connection.request("GET", "/api/help", what="asking", receive=answers.nothing)
+    assert proxy.connections == 1
+    monkeypatch.setattr(answers, "LARGEST_REST", 10)
+    for _ in range(2):
+        connection.request("GET", "/api/help", what="asking", receive=answers.nothing)
+    assert proxy.connections == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_process_that_is_forked_off_does_not_answer_with_what_another_one_asked_for(proxy):

@@ -98,7 +98,7 @@ def test_packed_voxels_are_unpacked_into_any_memory(sizes, channels, dtype, data
 @pytest.mark.parametrize("size", [0, 23, 25, 10**6])
 def test_packed_voxels_of_the_wrong_number_are_refused(lz4, size):
     packed = lz4.compress(bytes(size), store_size=False)
-    with pytest.raises(urllib3.exceptions.ProtocolError, match="expected lz4 of 24 bytes"):
+    with pytest.raises(urllib3.exceptions.ProtocolError, match=r"expected lz4 of 24 bytes|expected at most 40 bytes"):
         wire.receive_lz4(answer(packed), np.zeros((2, 3, 4, 1), np.uint8), 0, 1)
 
 
@@ -115,7 +115,9 @@ def test_bytes_that_are_not_packed_voxels_are_refused_or_right(noise):
         wire.receive_lz4(answer(noise), target, 0, 1)
         assert target.tobytes() == unpacked
     else:
-        with pytest.raises(urllib3.exceptions.ProtocolError, match="expected lz4 of 24 bytes"):
+        with pytest.raises(
+            urllib3.exceptions.ProtocolError, match=r"expected lz4 of 24 bytes|expected at most 40 bytes"
+        ):
             wire.receive_lz4(answer(noise), target, 0, 1)
 
 

@@ -19,6 +19,7 @@ from dvid.labels import agglomeration
 from dvid.labels.agglomeration import Regrouping
 from dvid.labels.tables import Labels
 from dvidclient.connection import Connection
+from dvidclient.wire import largest_lz4
 
 _ASKED_AT_ONCE = 100_000
 _INDICES_AT_ONCE = 1000
@@ -62,7 +63,8 @@ class ServerLabels:
 
     def _read(self, box: Box, scale: int, supervoxels: bool) -> Labels:
         query = {"scale": scale, "supervoxels": str(supervoxels).lower()}
-        packed = self._connection.get_bytes(self._box_path(box, query), f"reading {self.info.name!r}")
+        most = largest_lz4(box.voxels * 8)
+        packed = self._connection.get_bytes(self._box_path(box, query), f"reading {self.info.name!r}", most=most)
         data = lz4_decompress(packed, box.voxels * 8)
         return np.frombuffer(data, "<u8").astype(np.uint64, copy=False).reshape(box.shape_zyx)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,10 +96,8 @@ class LabelMap(Labels, UndoableLabels):
         while number is None or listed < number:
             at_once = MOST_LISTED if number is None else min(MOST_LISTED, number - listed)
             query = {"start": int(start), "number": at_once, "sizes": columns == 2}
-            found = ask(
-                self, "listlabels", f"listing the bodies of {self} from {start} on", answers.labels, query=query
-            )
-            parts.append(found[: len(found) // columns * columns].reshape(-1, columns))
+            receive = functools.partial(_page, start=start, most=at_once, columns=columns)
+            parts.append(ask(self, "listlabels", f"listing the bodies of {self} from {start} on", receive, query=query))
             listed += len(parts[-1])
             if len(parts[-1]) < at_once:
                 break
@@ -194,6 +193,19 @@ class LabelMap(Labels, UndoableLabels):
         receive = answers.numbers("SplitSupervoxel", "RemainSupervoxel")
         off, rest = change(self, path, what, receive, body=voxels.to_wire(), query=query)
         return off, rest
+
+
+def _page(response: urllib3.BaseHTTPResponse, start: int, most: int, columns: int) -> UInt64s:
+    """Bodies from a label on, at most so many, with what comes behind each: uint64 (n, columns)."""
+    found = answers.labels(response, columns * most)
+    if len(found) % columns:
+        raise answers.Broken(f"expected {columns} numbers for each body, got {len(found)}")
+    page = found.reshape(-1, columns)
+    if len(page) and (page[0, 0] < start or (page[1:, 0] <= page[:-1, 0]).any()):
+        # Janelia's server ends a list that it could not finish with zeros. And if a server gave the same ones again and again,
+        # asking from the last one on would never come to an end.
+        raise answers.Broken(f"expected bodies in order, from {start} on, got {page[:, 0]}")
+    return page
 
 
 def _index(response: urllib3.BaseHTTPResponse) -> BodyIndex:

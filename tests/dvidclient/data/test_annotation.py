@@ -6,6 +6,7 @@ import sys
 
 import numpy
 import pytest
+import urllib3
 
 from dvidclient.data import annotation
 from dvidclient.data.annotation import COLUMNS, Annotations, Elements
@@ -117,20 +118,25 @@ def test_the_server_finds_tags_anew(notes, reads):
     reads(lambda: notes.of_tag("second"), [ELEMENTS[1]])
 
 
-def test_annotations_as_servers_send_them_are_read(monkeypatch):
+def answer(document):
+    """An answer with this document, as the connection gives it out."""
+    return urllib3.HTTPResponse(io.BytesIO(json.dumps(document).encode()), preload_content=False)
+
+
+def test_annotations_as_servers_send_them_are_read():
     sent = [{"Pos": [1, 2, 3], "Kind": "Note", "Tags": None, "Prop": None, "Rels": None}, {"Pos": [-4, 5, 6]}]
-    found = annotation._elements(io.BytesIO(json.dumps(sent).encode()))
+    found = annotation._elements(answer(sent))
     empty = {"tags": [], "relationships": [], "props": {}}
     assert found == [{"x": 1, "y": 2, "z": 3, "kind": "Note", **empty}, {"x": -4, "y": 5, "z": 6, "kind": "", **empty}]
     assert found.points_zyx.tolist() == [[3, 2, 1], [6, 5, -4]]
     blocks = {"0,0,0": sent[:1], "1,0,0": None}
-    assert len(annotation._elements_of_blocks(io.BytesIO(json.dumps(blocks).encode()))) == 1
+    assert len(annotation._elements_of_blocks(answer(blocks))) == 1
 
 
 @pytest.mark.parametrize("sent", [[5], [{}], [{"Pos": [1, 2]}], [{"Pos": [1, 2, 3], "Rels": [{}]}], {"a": 1}, "text"])
 def test_answers_that_are_no_annotations_are_refused(sent):
     with pytest.raises(annotation.answers.Broken, match="expected"):
-        annotation._elements(io.BytesIO(json.dumps(sent).encode()))
+        annotation._elements(answer(sent))
 
 
 def test_an_empty_table_has_its_columns():
