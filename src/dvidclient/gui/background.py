@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import queue
+import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from dvidclient.errors import ClientError
+from dvidclient.errors import ClientError, RequestFailed
 
 # How many questions of a kind are under way at once: while old ones hang, the newest still gets its turn.
 MOST_OF_A_KIND = 3
@@ -132,10 +133,21 @@ def _weakly(callback: Callable[[Any], None]) -> Callable[[], Callable[[Any], Non
     return weakref.WeakMethod(callback) if inspect.ismethod(callback) else lambda: callback
 
 
+def in_words(error: Exception) -> str:
+    """What went wrong, for a person to read: first what the server said, then, on a line of its own, what it was asked."""
+    if isinstance(error, RequestFailed):
+        status = "" if error.status is None else f"status {error.status}: "
+        said = re.sub(r"HTTPS?Connection(Pool)?\([^)]*\): ", "", error.answer)
+        what = error.what if len(error.what) <= 120 else f"{error.what[:80]}…{error.what[-39:]}"
+        return f"{what} failed: {status}{said}\n{error.method} {error.url}"
+    if isinstance(error, ClientError):
+        return str(error)
+    # Whatever a server made of its answer, the window tells it and lives on.
+    return f"{type(error).__name__}: {error}"
+
+
 def _run(question: _Question, answers: queue.SimpleQueue[tuple[_Question, Any, str | None]]) -> None:
     try:
         answers.put((question, question.ask(), None))
-    except ClientError as error:
-        answers.put((question, None, str(error)))
-    except Exception as error:  # noqa: BLE001 - whatever a server made of its answer, the window tells it and lives on
-        answers.put((question, None, f"{type(error).__name__}: {error}"))
+    except Exception as error:  # noqa: BLE001 - no question may end without an answer
+        answers.put((question, None, in_words(error)))

@@ -32,28 +32,26 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QSplitter,
-    QTextBrowser,
     QVBoxLayout,
     QWidget,
 )
 
-from dvidclient.connection import quoted
+from dvidclient.connection import Connection, quoted
 from dvidclient.gui.address_bar import AddressBar
 from dvidclient.gui.background import Background
 from dvidclient.gui.catalogue import Catalogue, NodeEntry, RepoEntry, listing
-from dvidclient.gui.details import details_html
+from dvidclient.gui.details_view import DetailsView
 from dvidclient.gui.instances_view import InstancesView
 from dvidclient.gui.preview_view import PreviewPanel
 from dvidclient.gui.repos_view import RepoList
 from dvidclient.gui.search import Found, search
 from dvidclient.gui.selection import Mode, Selection, selected, what_is_missing
-from dvidclient.gui.strip import MessageStrip, is_dark
+from dvidclient.gui.strip import MessageStrip
 from dvidclient.gui.versions_view import KIND as GRAPH
 from dvidclient.gui.versions_view import VersionsView
 from dvidclient.log import log_lines
 
 TITLE = "DVID contents browser"
-LINK_ON_DARK = "#7fb2ff"
 NOTHING_SELECTED = "select a version and a volume to look into it"
 
 
@@ -64,7 +62,7 @@ class ContentsBrowser(QWidget):
         url: of the server; without one the user is asked for it.
         mode: ``select_existing`` to choose a data instance at a version; ``specify_new`` to choose an open version and to type
             the name of a volume that is to be made there.
-        token: sent as ``Authorization: Bearer``.
+        token: sent as ``Authorization: Bearer``, to this server alone; without a url to the first one that is opened.
         parent: the widget that it is part of.
     """
 
@@ -86,6 +84,7 @@ class ContentsBrowser(QWidget):
             raise ValueError(f"mode: expected 'select_existing' or 'specify_new', got {mode!r}")
         self.mode: Mode = mode
         self._token = token
+        self._token_for = url
         self._url: str | None = None
         self._catalogue: Catalogue | None = None
         self._log: list[str] | str = ""
@@ -141,6 +140,7 @@ class ContentsBrowser(QWidget):
     def open(self, url: str) -> None:
         """Shows another server."""
         self._url = url
+        self._token_for = self._token_for or url
         self.bar.show_address(url)
         self.strip.clear()
         self.background.drop_all()
@@ -150,7 +150,9 @@ class ContentsBrowser(QWidget):
     def refresh(self) -> None:
         """Asks the server anew; what is selected stays selected."""
         if self._url is not None:
-            self.background.ask("contents", partial(listing, self._url, self._token), self._show, self._fail)
+            # Whoever types another address does not mean to tell that server the token of this one.
+            token = self._token if self._url == self._token_for else None
+            self.background.ask("contents", partial(listing, self._url, token), self._show, self._fail)
 
     # ---- how it is built ----------------------------------------------------------------------
 
@@ -161,9 +163,7 @@ class ContentsBrowser(QWidget):
         self.versions = VersionsView(self.background)
         self.instances = InstancesView()
         self.preview = PreviewPanel(self.background)
-        self.details = QTextBrowser()
-        self.details.setOpenLinks(False)
-        self.details.setAccessibleName("Details")
+        self.details = DetailsView()
         self.new_name = QLineEdit()
         self.new_name.setPlaceholderText("name of the new volume")
         self.new_name.setAccessibleName("Name of the new volume")
@@ -175,7 +175,7 @@ class ContentsBrowser(QWidget):
         middle.addWidget(_titled("&Data instances", self.instances))
         middle.setSizes([430, 330])
         right = QSplitter(Qt.Orientation.Vertical)
-        right.addWidget(_titled("&Slice", self.preview))
+        right.addWidget(_titled("S&lice", self.preview))
         right.addWidget(self.details)
         right.setSizes([430, 330])
         self.columns = QSplitter(Qt.Orientation.Horizontal)
@@ -259,9 +259,7 @@ class ContentsBrowser(QWidget):
             self.background.drop("log")
         else:
             self._log = "asking…"
-            path = f"/api/node/{quoted(node.uuid, 'uuid')}/log"
-            ask = partial(connection.ask, path, f"asking for the log of version {node.uuid[:8]}")
-            self.background.ask("log", ask, self._show_log, self._fail_log)
+            self.background.ask("log", partial(_log_of, connection, node.uuid), self._show_log, self._fail_log)
         if node is None or instance is None or connection is None:
             self.preview.show_nothing(self._why_nothing())
         else:
@@ -283,8 +281,8 @@ class ContentsBrowser(QWidget):
             return "…"
         return NOTHING_SELECTED if self.repo.instances else "this repository has no data instances"
 
-    def _show_log(self, answer: object) -> None:
-        self._log = log_lines(answer)
+    def _show_log(self, lines: list[str]) -> None:
+        self._log = lines
         self._show_details()
 
     def _fail_log(self, message: str) -> None:
@@ -292,11 +290,7 @@ class ContentsBrowser(QWidget):
         self._show_details()
 
     def _show_details(self) -> None:
-        # Dark palettes that programs make often keep the dark blue for links.
-        self.details.document().setDefaultStyleSheet(
-            f"a {{ color: {LINK_ON_DARK} }}" if is_dark(self.palette()) else ""
-        )
-        self.details.setHtml(details_html(self.repo, self.node, self.instances.selected_entry, self._log))
+        self.details.show_details(self.repo, self.node, self.instances.selected_entry, self._log)
 
     def _tell(self, *_: object) -> None:
         """Tells the program around it of the selection, and the user what is missing."""
@@ -355,6 +349,11 @@ class ContentsBrowser(QWidget):
         """Nobody waits for answers any more."""
         self.background.drop_all()
         super().closeEvent(event)
+
+
+def _log_of(connection: Connection, uuid: str) -> list[str]:
+    path = f"/api/node/{quoted(uuid, 'uuid')}/log"
+    return log_lines(connection.ask(path, f"asking for the log of version {uuid[:8]}"))
 
 
 def _titled(title: str, view: QWidget) -> QWidget:

@@ -10,7 +10,8 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QTreeWidget, QTreeWidgetItem, QWidget
 
 Entry = TypeVar("Entry")
-KEY = Qt.ItemDataRole.UserRole
+# Of an entry. Not its key: Qt does not give all texts back as they were.
+NUMBER = Qt.ItemDataRole.UserRole
 
 
 class EntryList(QTreeWidget, Generic[Entry]):
@@ -36,7 +37,7 @@ class EntryList(QTreeWidget, Generic[Entry]):
         super().__init__(parent)
         self._key_of = key_of
         self._row_of = row_of
-        self._entries: dict[str, Entry] = {}
+        self._entries: list[Entry] = []
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
         self.setAllColumnsShowFocus(True)
@@ -48,34 +49,32 @@ class EntryList(QTreeWidget, Generic[Entry]):
     def selected_entry(self) -> Entry | None:
         """The entry that is selected."""
         item = self.currentItem()
-        return self._entries.get(_key(item)) if item and not item.isHidden() else None
+        return self._entry(item) if item and not item.isHidden() else None
 
     @property
     def shown_entries(self) -> list[Entry]:
         """The entries that are not hidden, from top to bottom."""
-        return [self._entries[_key(item)] for item in self._items() if not item.isHidden()]
+        return [self._entry(item) for item in self._items() if not item.isHidden()]
 
     def show_entries(self, entries: Iterable[Entry]) -> None:
         """Lists other entries; the one that was selected, or that has its key, is selected again."""
         current = self.currentItem()
-        before = _key(current) if current else None
+        before = self._key(current) if current else None
         self.blockSignals(True)
         self.clear()
-        self._entries = {self._key_of(entry): entry for entry in entries}
-        rows = []
-        for key, entry in self._entries.items():
-            row = self._row_of(entry)
-            row.setData(0, KEY, key)
-            rows.append(row)
+        self._entries = list(entries)
+        rows = [self._row_of(entry) for entry in self._entries]
+        for number, row in enumerate(rows):
+            row.setData(0, NUMBER, number)
         self.addTopLevelItems(rows)
         self.blockSignals(False)
         self.select(before)
 
     def select(self, key: str | None) -> None:
         """Selects an entry; without a key, or where it is not shown, the one that is looked at first."""
-        shown = {_key(item): item for item in self._items() if not item.isHidden()}
+        shown = {self._key(item): item for item in self._items() if not item.isHidden()}
         if key not in shown and shown:
-            key = self._key_of(self.first_choice([self._entries[other] for other in shown]))
+            key = self._key_of(self.first_choice(list(map(self._entry, shown.values()))))
         self.blockSignals(True)
         if key in shown:
             self.setCurrentItem(shown[key])
@@ -91,7 +90,7 @@ class EntryList(QTreeWidget, Generic[Entry]):
     def show_only(self, keys: set[str]) -> None:
         """Hides all entries but some; where the selected one is hidden, another is selected."""
         for item in self._items():
-            item.setHidden(_key(item) not in keys)
+            item.setHidden(self._key(item) not in keys)
         current = self.currentItem()
         if current is None or current.isHidden():
             self.select(None)
@@ -112,7 +111,8 @@ class EntryList(QTreeWidget, Generic[Entry]):
     def _items(self) -> list[QTreeWidgetItem]:
         return [item for row in range(self.topLevelItemCount()) if (item := self.topLevelItem(row)) is not None]
 
+    def _entry(self, item: QTreeWidgetItem) -> Entry:
+        return self._entries[item.data(0, NUMBER)]
 
-def _key(item: QTreeWidgetItem) -> str:
-    key: str = item.data(0, KEY)
-    return key
+    def _key(self, item: QTreeWidgetItem) -> str:
+        return self._key_of(self._entry(item))

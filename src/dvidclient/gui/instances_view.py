@@ -31,6 +31,8 @@ class InstancesView(EntryList[InstanceEntry]):
         self.setAccessibleName("Data instances")
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.header().setStretchLastSection(True)
+        # Of thousands of instances, Qt looks at so many to find how wide columns must be.
+        self.header().setResizeContentsPrecision(200)
 
     def show_entries(self, entries: Iterable[InstanceEntry]) -> None:
         """Lists instances, in columns as wide as they need."""

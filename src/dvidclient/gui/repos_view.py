@@ -6,15 +6,23 @@ from operator import attrgetter
 
 from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from qtpy.QtGui import QFont, QPainter, QPalette
-from qtpy.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeWidgetItem, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTreeWidgetItem,
+    QWidget,
+)
 
 from dvidclient.display import counted
 from dvidclient.gui.catalogue import RepoEntry, when
-from dvidclient.gui.entry_list import EntryList
+from dvidclient.gui.entry_list import NUMBER, EntryList
 from dvidclient.gui.strip import error_ink, plain_tip
 
-LINES = Qt.ItemDataRole.UserRole + 1
-FAULTY = Qt.ItemDataRole.UserRole + 2
+LINES = NUMBER + 1
+FAULTY = NUMBER + 2
 MARGIN = 6
 
 
@@ -25,6 +33,10 @@ class RepoList(EntryList[RepoEntry]):
         super().__init__(attrgetter("uuid"), _row, parent)
         self.setItemDelegate(_RepoDelegate(self))
         self.setHeaderHidden(True)
+        # Otherwise texts end, in a narrow list, beyond it and not in "…".
+        self.header().setStretchLastSection(False)
+        self.header().setMinimumSectionSize(1)
+        self.header().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Repositories")
 

@@ -28,8 +28,11 @@ def plain_tip(text: str) -> str:
     return f"<qt>{html.escape(text)}</qt>".replace("\n", "<br>")
 
 
+MOST_LINES = 7
+
+
 class MessageStrip(QFrame):
-    """A line of text above a list or a picture, hidden while there is nothing to say."""
+    """Some lines of text above a list or a picture, hidden while there is nothing to say; the tooltip has all of it."""
 
     retry = Signal()
 
@@ -41,6 +44,8 @@ class MessageStrip(QFrame):
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.text.setMaximumHeight(MOST_LINES * self.text.fontMetrics().lineSpacing())
         self.button = QPushButton("Retry")
         self.button.clicked.connect(self.retry)
         row = QHBoxLayout(self)

@@ -201,6 +201,7 @@ class VersionsView(QTreeView):
         for column, texts in ((VERSION, UUID_STARTS), (BRANCH, rows.long_branches), (CREATED, (LONGEST_TIME,))):
             self.setColumnWidth(column, self._width(column, texts))
         self.select(wanted)
+        self._bring_found_to_view()
 
     def _width(self, column: int, texts: Iterable[str]) -> int:
         """Of a column. Not as Qt finds it, which looks at a thousand rows of each: some 0.2 s."""
@@ -232,13 +233,29 @@ class VersionsView(QTreeView):
         # Not what came by signals, as nothing may have changed but the repo.
         self.viewport().update()
         if row is not None:
-            self.scrollTo(self.versions.index(row, VERSION))
+            self._bring_to_view(row)
         self.node_selected.emit(self.selected_node)
 
     def highlight(self, uuids: set[str] | None) -> None:
         """Makes some versions stand out, and the others faint; with None all are as they are."""
         self.versions.matching = uuids
         self.viewport().update()
+        self._bring_found_to_view()
+
+    def _bring_found_to_view(self) -> None:
+        """Of thousands of versions, those that were searched for may be far from what is seen."""
+        row_of = self.versions.rows.row_of
+        found = sorted(row_of[uuid] for uuid in self.versions.matching or () if uuid in row_of)
+        if found and not any(map(self._is_seen, found)):
+            self._bring_to_view(found[0])
+
+    def _is_seen(self, row: int) -> bool:
+        return self.viewport().rect().contains(self.visualRect(self.versions.index(row, VERSION)).center())
+
+    def _bring_to_view(self, row: int) -> None:
+        """Where it is not seen, with what is around it."""
+        if not self._is_seen(row):
+            self.scrollTo(self.versions.index(row, VERSION), QAbstractItemView.ScrollHint.PositionAtCenter)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Moves along the graph; all other keys do what they do in a list."""

@@ -143,7 +143,10 @@ def screenshot():
 
 
 class Gate(http.server.ThreadingHTTPServer):
-    """Passes GET requests on to a server; those whose path ``holds`` says True of wait until it is opened."""
+    """Passes GET requests on to a server; those whose path ``holds`` says True of wait until it is opened.
+
+    Where it has a ``token``, it refuses those that come without it. ``tokens`` are those that came.
+    """
 
     daemon_threads = True
 
@@ -154,6 +157,8 @@ class Gate(http.server.ThreadingHTTPServer):
         self.holds = lambda path: False
         self.fails = lambda path: False
         self.open = threading.Event()
+        self.token = None
+        self.tokens = set()
         self.asked = []
         self.passed = []
 
@@ -167,9 +172,12 @@ class _GateHandler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         gate = self.server
         gate.asked.append(self.path)
+        gate.tokens.add(came_with := self.headers.get("Authorization"))
         if gate.holds(self.path):
             gate.open.wait(60)
-        if gate.fails(self.path):
+        if gate.token and came_with != f"Bearer {gate.token}":
+            status, data, media = 401, b"this token is not known here", "text/plain"
+        elif gate.fails(self.path):
             status, data, media = 500, b"the disk is on fire", "text/plain"
         else:
             answer = urllib3.request("GET", gate.upstream + self.path, redirect=False, decode_content=False)

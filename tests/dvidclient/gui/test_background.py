@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not installed", exc_type=ImportError)
 
-from dvidclient.errors import BadArgument
-from dvidclient.gui.background import MOST_OF_A_KIND, Background
+from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
+from dvidclient.gui.background import MOST_OF_A_KIND, Background, in_words
 
 
 @pytest.fixture
@@ -50,6 +50,23 @@ def test_a_failure_comes_back_in_words(qtbot, background):
     background.ask("b", lambda: ask(KeyError("DAG")), fail, came.append)
     qtbot.waitUntil(lambda: len(came) == 2)
     assert sorted(came) == ["KeyError: 'DAG'", "no such place"]
+
+
+def test_a_failed_request_is_told_reason_first_and_what_was_asked_last():
+    url = "http://localhost:8000/api/server/info"
+    refused = ServerRefused("GET", url, 401, "this token is not known here", "connecting to http://localhost:8000")
+    assert in_words(refused).splitlines() == [
+        "connecting to http://localhost:8000 failed: status 401: this token is not known here",
+        f"GET {url}",
+    ]
+    reason = "HTTPConnection(host='localhost', port=8000): Failed to establish a new connection: refused"
+    assert in_words(NoAnswer("GET", url, None, reason, "connecting")).splitlines() == [
+        "connecting failed: Failed to establish a new connection: refused",
+        f"GET {url}",
+    ]
+    long = in_words(ServerRefused("GET", url, 404, "not here", f"reading a slice of {'x' * 500!r}"))
+    assert long.startswith("reading a slice of 'xx")
+    assert long.index("not here") < 150
 
 
 def test_the_newest_question_wins_while_the_older_hang(qtbot, background, held):

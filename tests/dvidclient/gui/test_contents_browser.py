@@ -11,7 +11,7 @@ pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not ins
 
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtGui import QColor, QHelpEvent, QPalette, QTextDocument, qGray
-from qtpy.QtWidgets import QApplication, QToolTip
+from qtpy.QtWidgets import QApplication, QLabel, QToolTip
 
 from dvidclient.gui.address_bar import last_addresses
 from dvidclient.gui.contents_browser import ContentsBrowser
@@ -476,6 +476,28 @@ def test_in_a_narrow_window_the_names_of_repositories_are_seen(odd):
         return odd.repos.viewport().grab(odd.repos.visualItemRect(item)).toImage()
 
     assert drawn("medulla") != drawn("lobula")
+    assert odd.repos.columnWidth(0) == odd.repos.viewport().width()
+
+
+def test_each_part_has_a_key_of_its_own(opened):
+    browser = opened(mode="specify_new")
+    keys = [
+        label.text()[label.text().index("&") + 1].upper()
+        for label in browser.findChildren(QLabel)
+        if label.buddy() is not None
+    ]
+    assert sorted(keys) == sorted("SRVDLN")
+
+
+def test_a_long_error_leaves_room_for_what_is_below_and_its_tooltip_has_all_of_it(odd, screenshot):
+    odd.resize(700, 480)
+    message = f"reading failed: {LONG}\n" * 20
+    odd.preview.strip.show_error(message)
+    QApplication.processEvents()
+    lines = odd.preview.strip.text.height() / odd.preview.strip.text.fontMetrics().lineSpacing()
+    assert 1 <= lines <= 7
+    assert odd.preview.strip.text.toolTip() == message
+    screenshot(odd, "small")
 
 
 # ---- servers that are slow, dead or wrong -------------------------------------------------------
@@ -569,6 +591,35 @@ def test_a_server_that_is_not_there_is_said_in_place_and_retry_asks_again(
     qtbot.waitUntil(lambda: browser.repos.topLevelItemCount() > 0, timeout=WAIT)
     assert not browser.strip.isVisible()
     settle(browser)
+
+
+def test_a_wrong_token_is_said_in_place(qtbot, own_settings, contents, gate, settle, screenshot):
+    gate.token = "right"
+    browser = ContentsBrowser(gate.url, token="wrong")
+    qtbot.addWidget(browser)
+    browser.show()
+    settle(browser)
+    assert "status 401: this token is not known here" in browser.strip.text.text()
+    screenshot(browser, "wrong-token")
+    browser = ContentsBrowser(gate.url, token="right")
+    qtbot.addWidget(browser)
+    settle(browser)
+    assert contents.alias in shown_repos(browser)
+
+
+def test_a_token_is_told_to_no_other_server_than_the_one_it_was_given_for(qtbot, own_settings, contents, gate, settle):
+    browser = ContentsBrowser(contents.url, token="secret")
+    qtbot.addWidget(browser)
+    settle(browser)
+    browser.open(gate.url)
+    settle(browser)
+    assert contents.alias in shown_repos(browser)
+    assert gate.tokens == {None}
+    asked_for = ContentsBrowser(token="secret")
+    qtbot.addWidget(asked_for)
+    asked_for.open(gate.url)
+    settle(asked_for)
+    assert gate.tokens == {None, "Bearer secret"}
 
 
 def test_a_slice_that_fails_is_said_above_it_and_retry_asks_again(opened, contents, gate, settle, qtbot, screenshot):

@@ -85,6 +85,17 @@ def test_what_is_hidden_or_unknown_cannot_be_selected(listed):
         assert view.selected_entry == make("b")
 
 
+def test_names_that_qt_cannot_hold_are_selected_as_all_others(listed):
+    view, make, told = listed
+    torn = "torn \ud800 in two"
+    view.show_entries([make("a"), make(torn)])
+    view.select(torn)
+    assert view.selected_entry == make(torn)
+    view.show_only({torn})
+    assert view.shown_entries == [make(torn)]
+    assert told[-1] == torn
+
+
 @pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter])
 def test_enter_is_told(listed, qtbot, key):
     view, _, _ = listed

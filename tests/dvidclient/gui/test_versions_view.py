@@ -179,3 +179,23 @@ def test_columns_are_as_wide_as_their_texts_but_one_long_branch_pushes_nothing_o
     shown(qtbot, background)
     assert view.columnWidth(NOTE) > 100
     assert view.header().length() <= view.viewport().width()
+
+
+def test_versions_that_are_searched_for_are_brought_to_view(view, background, qtbot):
+    def is_seen(uuid):
+        place = view.visualRect(view.versions.index(view.versions.rows.row_of[uuid], VERSION))
+        return view.viewport().rect().contains(place)
+
+    view.show_nodes(chain("a", 500))
+    shown(qtbot, background)
+    assert not is_seen("a100")
+    view.highlight({"a100", "a50"})
+    assert is_seen("a100")
+    assert view.selected_node.uuid == "a499"
+    place = view.verticalScrollBar().value()
+    view.highlight({"a101", "a3"})
+    assert view.verticalScrollBar().value() == place, "what is seen stays where it is"
+    view.highlight({"b7"})
+    view.show_nodes(chain("b", 500))
+    shown(qtbot, background)
+    assert is_seen("b7")
