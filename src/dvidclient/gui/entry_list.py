@@ -112,7 +112,8 @@ class EntryList(QTreeWidget, Generic[Entry]):
         return [item for row in range(self.topLevelItemCount()) if (item := self.topLevelItem(row)) is not None]
 
     def _entry(self, item: QTreeWidgetItem) -> Entry:
-        return self._entries[item.data(0, NUMBER)]
+        number: int = item.data(0, NUMBER)
+        return self._entries[number]
 
     def _key(self, item: QTreeWidgetItem) -> str:
         return self._key_of(self._entry(item))
