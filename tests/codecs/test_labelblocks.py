@@ -45,19 +45,6 @@ def test_another_label_list_changes_the_labels_and_nothing_else(data, seed):
         labelblocks.relabel(block, np.append(labels, labels[0]))
 
 
-@given(serialized(), st.data())
-def test_labels_at_points_are_those_of_the_voxels(data, draw):
-    block = labelblocks.checked(data)
-    voxels = decode(data)
-    points = np.array([[draw.draw(st.integers(0, side - 1)) for side in voxels.shape] for _ in range(5)], np.int64)
-    assert labelblocks.label_at(block, points).tolist() == voxels[tuple(points.T)].tolist()
-    other = labelblocks.labels_of(block) + np.uint64(1)
-    expected = labelblocks.decode(block, other)[tuple(points.T)]
-    assert labelblocks.label_at(block, points, other).tolist() == expected.tolist()
-    with pytest.raises(BadRequest, match="labels given"):
-        labelblocks.label_at(block, points, other[:-1])
-
-
 def test_a_block_of_one_label_has_24_bytes():
     data = labelblocks.solid(2**64 - 1, (8, 16, 24))
     assert data == labelblocks.encode(np.full((8, 16, 24), 2**64 - 1, np.uint64))

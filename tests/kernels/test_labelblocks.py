@@ -8,7 +8,7 @@ from tests.kernels.labelblock_model import decode, serialize, serialized, volume
 
 from dvid.errors import BadRequest
 from dvid.kernels.buffers import addresses
-from dvid.kernels.labelblocks import count_labels, decode_blocks, find_points
+from dvid.kernels.labelblocks import count_labels, decode_blocks, labels_of_points
 from dvid.kernels.labellayout import (
     CROWDED,
     FINE,
@@ -80,24 +80,31 @@ def test_the_counts_are_those_of_the_voxels(data):
     assert {label: number for label, number in by_label.items() if number} == expected
 
 
-@given(serialized(), st.data())
-def test_points_are_found_in_the_label_list(data, draw):
-    voxels = decode(data)
-    points = np.array(
-        [[draw.draw(st.integers(0, side - 1)) for side in voxels.shape] for _ in range(draw.draw(st.integers(0, 20)))],
-        np.int64,
-    ).reshape(-1, 3)
-    labels = np.frombuffer(data, np.uint64, int.from_bytes(data[12:16], "little"), 16)
-    places = find_points(array(data), points)
-    found = [int(labels[place]) if place >= 0 else 0 for place in places.tolist()]
-    assert found == voxels[tuple(points.T)].tolist()
+@given(st.lists(st.none() | serialized(), max_size=4), st.data())
+def test_points_of_many_blocks_have_the_labels_of_their_voxels(blocks, draw):
+    points, ends, expected = [], [], []
+    for data in blocks:
+        voxels = np.zeros((8, 8, 8), np.uint64) if data is None else decode(data)
+        for _ in range(draw.draw(st.integers(0, 8))):
+            points.append(tuple(draw.draw(st.integers(0, side - 1)) for side in voxels.shape))
+            expected.append(int(voxels[points[-1]]))
+        ends.append(len(points))
+    found = labels_of_points(addresses(blocks), np.array(ends, np.int64), np.array(points, np.int64).reshape(-1, 3))
+    assert found.tolist() == expected
 
 
 @pytest.mark.parametrize("point", [(-1, 0, 0), (0, 16, 0), (0, 0, 8), (2**40, 0, 0), (0, -(2**63), 0)])
 def test_a_point_outside_is_refused(point):
     data = encode(np.arange(16 * 16 * 8, dtype=np.uint64).reshape(16, 16, 8))
     with pytest.raises(BadRequest, match="outside"):
-        find_points(array(data), np.array([(0, 0, 0), point], np.int64))
+        labels_of_points(addresses([data, data]), np.array([1, 2]), np.array([(0, 0, 0), point], np.int64))
+
+
+@pytest.mark.parametrize("ends", [[], [2], [0, 2], [0, 0, 1]])
+def test_as_many_points_are_asked_for_as_there_are(ends):
+    data = encode(np.zeros((8, 8, 8), np.uint64))
+    with pytest.raises(BadRequest, match="ends up to n"):
+        labels_of_points(addresses([data, None]), np.array(ends, np.int64), np.zeros((1, 3), np.int64))
 
 
 # ---- many blocks and boxes ----------------------------------------------------------------------

@@ -12,6 +12,7 @@ from tests.kernels.labelblock_model import decode, serialized
 
 from dvid.codecs import labelblocks
 from dvid.kernels.buffers import addresses
+from dvid.kernels.labelblocks import labels_of_points
 from dvid.kernels.labellayout import FINE, check_block
 from dvid.kernels.labelmasks import binary_block, block_runs
 
@@ -48,7 +49,8 @@ def test_nothing_is_read_around_a_block(at_end, data):
         labelblocks.checked(block.data)
         np.testing.assert_array_equal(labelblocks.decode(block), voxels)
         corners = np.stack(np.meshgrid(*([0, side - 1] for side in voxels.shape)), -1).reshape(-1, 3)
-        assert labelblocks.label_at(block, corners).tolist() == voxels[tuple(corners.T)].tolist()
+        at = labels_of_points(addresses([block.data]), np.array([len(corners)]), corners)
+        assert at.tolist() == voxels[tuple(corners.T)].tolist()
         part = np.empty((1, 1, voxels.shape[2] - 1), np.uint64)
         labelblocks.decode_into([block], np.array([(1 - voxels.shape[0], 0, -1)]), part)
         assert part[0, 0].tolist() == voxels[-1, 0, 1:].tolist()

@@ -19,7 +19,7 @@ from dvid.errors import BadRequest
 from dvid.geometry import Zyx
 from dvid.kernels import labellayout as layout
 from dvid.kernels.buffers import addresses
-from dvid.kernels.labelblocks import count_labels, decode_blocks, find_points
+from dvid.kernels.labelblocks import count_labels, decode_blocks
 from dvid.kernels.labelediting import count_in_runs, downres_blocks, paint_block
 from dvid.kernels.labellayout import SUB
 from dvid.kernels.labelwriting import encode_blocks as _encode_blocks
@@ -255,45 +255,6 @@ def count(block: Block) -> Labels:
     Voxels of sub-blocks without data, whose label is 0, are in none of them.
     """
     return count_labels(block)
-
-
-def label_at(block: Block, points_zyx: NDArray[np.int64], labels: Labels | None = None) -> Labels:
-    """The labels of voxels.
-
-    Args:
-        block: a block.
-        points_zyx: (n, 3) int64, counted from the block's first voxel.
-        labels: (N,) uint64: labels instead of those of the block's list.
-
-    Returns:
-        (n,) uint64.
-
-    Raises:
-        BadRequest: a point lies outside the block, or there are more or fewer labels than in its list.
-    """
-    listed = labels_of(block) if labels is None else labels
-    if len(listed) != _count(block):
-        raise BadRequest(f"{len(listed)} labels given for a label block with a list of {_count(block)}")
-    places = find(block, points_zyx)
-    found = listed[places]
-    found[places == layout.NOWHERE] = 0
-    return found
-
-
-def find(block: Block, points_zyx: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The places in the label list of voxels; -1 in sub-blocks without data, whose label is 0.
-
-    Args:
-        block: a block.
-        points_zyx: (n, 3) int64, counted from the block's first voxel.
-
-    Returns:
-        (n,) int64.
-
-    Raises:
-        BadRequest: a point lies outside the block.
-    """
-    return find_points(block, points_zyx)
 
 
 # ---- blocks out of blocks -----------------------------------------------------------------------

@@ -51,7 +51,9 @@ def _big_endian(data: _Bytes, at: int, size: int) -> int:
 
 
 @kernel(types.boolean(_ROWS, _ROWS, _INTEGERS, _LABELS, _POINTS, _COUNTS), nogil=True)
-def _unpack(keys: _Bytes, rows: _Bytes, ends: _Numbers, labels: _Labels, blocks_zyx: _Numbers, voxels: _Numbers) -> bool:
+def _unpack(
+    keys: _Bytes, rows: _Bytes, ends: _Numbers, labels: _Labels, blocks_zyx: _Numbers, voxels: _Numbers
+) -> bool:
     """False if an entry names a block that no region has."""
     at = 0
     for i in range(len(ends)):
@@ -129,7 +131,10 @@ def distinct(points_zyx: _Numbers) -> _Numbers:
     return out if count == len(out) else out[:count].copy()
 
 
-@kernel(types.boolean(types.Array(types.int64, 2, "A", readonly=True), types.Array(types.uint64, 1, "A", readonly=True)), nogil=True)
+@kernel(
+    types.boolean(types.Array(types.int64, 2, "A", readonly=True), types.Array(types.uint64, 1, "A", readonly=True)),
+    nogil=True,
+)
 def _in_order(points_zyx: _Numbers, labels: _Labels) -> bool:
     for i in range(1, len(labels)):
         for axis in range(3):

@@ -14,7 +14,6 @@ from dvid.kernels.labellayout import (
     BLOCK,
     HEAD_BYTES,
     LABELS,
-    NOWHERE,
     PLACES,
     POINTS,
     SUB,
@@ -32,7 +31,6 @@ _Labels = NDArray[np.uint64]
 _Places = NDArray[np.int64]
 _Bytes = NDArray[np.uint8]
 _COUNTS = types.Array(types.uint64, 1, "C")
-_FOUND = types.Array(types.int64, 1, "C")
 
 _OWN_LABELS = np.empty(0, np.uint64)
 _OWN_STARTS = np.empty(0, np.int64)
@@ -314,55 +312,71 @@ def count_labels(block: _Bytes) -> _Labels:
     return counts
 
 
-@kernel(types.int64(BLOCK, POINTS, _FOUND), nogil=True)
-def _find(data: _Bytes, points_zyx: _Places, found: _Places) -> int:
-    at = layout_of(signed(data.ctypes.data))
-    subs = at.gz * at.gy * at.gx if at.labels > 1 else 0
-    tables, values = np.empty(subs, np.int64), np.empty(subs, np.int64)
-    if subs:
-        locate_subs(at, tables, values)
-    for i in range(len(points_zyx)):
-        z, y, x = points_zyx[i]
-        if not (0 <= z < at.gz * SUB and 0 <= y < at.gy * SUB and 0 <= x < at.gx * SUB):
-            return i
-        if at.labels == 1:
-            found[i] = 0
+@kernel(types.int64(ADDRESSES, PLACES, POINTS, _COUNTS), nogil=True)
+def _labels_of_points(addresses: NDArray[np.uint64], ends: _Places, points_zyx: _Places, found: _Labels) -> int:
+    """Write the labels; returns the first point that lies outside its block, or -1."""
+    tables, values = np.empty(0, np.int64), np.empty(0, np.int64)
+    i = 0
+    for number in range(len(addresses)):
+        block = signed(addresses[number])
+        if block == 0:
+            while i < ends[number]:
+                found[i] = np.uint64(0)
+                i += 1
             continue
-        sub = ((z >> 3) * at.gy + (y >> 3)) * at.gx + (x >> 3)
-        labels = load_u16(at.numbers + 2 * sub)
-        if labels == 0:
-            found[i] = NOWHERE
-            continue
-        bits = bits_for(labels)
-        place = 0
-        if bits:
-            row = (z & 7) * SUB + (y & 7)
-            word = row_word(values[sub], row, bits)
-            if x & 7:
-                place = signed((word >> np.uint64(bits * (7 - (x & 7)))) & np.uint64((1 << bits) - 1))
-            else:
-                place = row_first(values[sub], row, bits, word)
-        found[i] = load_u32(tables[sub] + 4 * place)
+        at, labels = layout_of(block), block + HEAD_BYTES
+        subs = at.gz * at.gy * at.gx if at.labels > 1 else 0
+        if subs > len(tables):
+            tables, values = np.empty(subs, np.int64), np.empty(subs, np.int64)
+        if subs:
+            locate_subs(at, tables, values)
+        while i < ends[number]:
+            z, y, x = points_zyx[i]
+            if not (0 <= z < at.gz * SUB and 0 <= y < at.gy * SUB and 0 <= x < at.gx * SUB):
+                return i
+            place = 0
+            if subs:
+                sub = ((z >> 3) * at.gy + (y >> 3)) * at.gx + (x >> 3)
+                count = load_u16(at.numbers + 2 * sub)
+                if count == 0:
+                    found[i] = np.uint64(0)
+                    i += 1
+                    continue
+                bits = bits_for(count)
+                if bits:
+                    row = (z & 7) * SUB + (y & 7)
+                    word = row_word(values[sub], row, bits)
+                    if x & 7:
+                        place = signed((word >> np.uint64(bits * (7 - (x & 7)))) & np.uint64((1 << bits) - 1))
+                    else:
+                        place = row_first(values[sub], row, bits, word)
+                place = load_u32(tables[sub] + 4 * place)
+            found[i] = load_u64(labels + 8 * place)
+            i += 1
     return -1
 
 
-def find_points(block: _Bytes, points_zyx: NDArray[np.int64]) -> _Places:
-    """The places in a checked block's label list of voxels.
+def labels_of_points(addresses: NDArray[np.uint64], ends: NDArray[np.int64], points_zyx: NDArray[np.int64]) -> _Labels:
+    """The labels of voxels of many checked blocks, in one call without the interpreter's lock.
 
     Args:
-        block: (bytes,) uint8.
-        points_zyx: (n, 3) int64 voxels, counted from the block's first.
+        addresses: (m,) where each block begins in memory (`dvid.kernels.buffers.addresses`); 0 for absent ones.
+        ends: (m,) int64, not falling: the points of block i end before ends[i], where those of the next one begin.
+        points_zyx: (n, 3) int64 voxels, each counted from the first one of its block.
 
     Returns:
-        (n,) int64, NOWHERE for voxels of sub-blocks without data: their label is 0.
+        (n,) uint64; 0 for voxels of absent blocks and of sub-blocks without data.
 
     Raises:
-        BadRequest: a point lies outside the block.
+        BadRequest: a point lies outside its block, or the arrays do not fit each other.
     """
-    if points_zyx.ndim != 2 or points_zyx.shape[1] != 3:
-        raise BadRequest(f"points have the shape {points_zyx.shape}, expected (n, 3)")
-    found = np.empty(len(points_zyx), np.int64)
-    wrong = _find(block, np.ascontiguousarray(points_zyx, np.int64), found)
+    count = len(points_zyx)
+    if points_zyx.shape != (count, 3) or len(ends) != len(addresses) or (ends[-1] if len(ends) else 0) != count:
+        raise BadRequest(
+            f"points have the shape {points_zyx.shape}; expected (n, 3), for {len(addresses)} blocks with ends up to n"
+        )
+    found = np.empty(count, np.uint64)
+    wrong = _labels_of_points(addresses, ends, np.ascontiguousarray(points_zyx, np.int64), found)
     if wrong >= 0:
         raise BadRequest(f"point {points_zyx[wrong].tolist()} (z, y, x) lies outside the block")
     return found

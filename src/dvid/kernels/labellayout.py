@@ -43,9 +43,6 @@ FINE, SHORT, GRID, NO_LABEL, LENGTH, CROWDED, PLACE, VALUE = range(8)
 """What `check_block` finds: all is well; too short for what it says; grid out of range; no label; another length than
 it says; a sub-block of more than 512 labels; a table entry beyond the label list; a voxel beyond its table."""
 
-NOWHERE = -1
-"""The place of a voxel in a sub-block without data: its label is 0, whatever the list has."""
-
 _Bytes = NDArray[np.uint8]
 _Labels = NDArray[np.uint64]
 _Places = NDArray[np.int64]

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.codecs.labelblocks import label_at
 from dvid.geometry import Box, Zyx
-from dvid.kernels.buffers import new_bytes
+from dvid.kernels.buffers import addresses, new_bytes
 from dvid.kernels.indexrows import distinct
+from dvid.kernels.labelblocks import labels_of_points
 from dvid.labels.blocks import block_shape
 from dvid.labels.mapping import bodies_of
 from dvid.labels.scales import Scales
@@ -92,11 +92,10 @@ def labels_at(view: View, points_zyx: NDArray[np.int64], scale: int = 0, *, supe
     ends = np.flatnonzero(np.append((np.diff(blocks[order], axis=0) != 0).any(1), True)) + 1
     local = points_zyx[order] - blocks[order] * shape
     places: list[Zyx] = [(z, y, x) for z, y, x in distinct(blocks).tolist()]
-    begin = 0
     for first in range(0, len(places), _BLOCKS_AT_ONCE):
         some = slice(first, first + _BLOCKS_AT_ONCE)
-        for block, end in zip(scales.read(scale, places[some]), ends[some].tolist(), strict=True):
-            if block is not None:
-                found[order[begin:end]] = label_at(block, local[begin:end])
-            begin = end
+        begin, end = int(ends[first - 1]) if first else 0, int(ends[some][-1])
+        blocks_there = scales.read(scale, places[some])
+        at = addresses([None if block is None else block.data for block in blocks_there])
+        found[order[begin:end]] = labels_of_points(at, ends[some] - begin, local[begin:end])
     return found if supervoxels else bodies_of(view, found)

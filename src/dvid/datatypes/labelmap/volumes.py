@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -199,7 +200,7 @@ def get_labels(call: Call, scale: int, supervoxels: bool, hash: str) -> Reply:  
     if len(points) > _MAX_POINTS:
         raise BadRequest(f"{len(points)} points were sent; at most {_MAX_POINTS} are taken at a time")
     try:
-        points_xyz = np.array(points, np.int64).reshape(-1, 3)
+        points_xyz = np.fromiter(chain.from_iterable(points), np.int64, 3 * len(points)).reshape(-1, 3)
     except OverflowError:
         points_xyz = np.full((1, 3), 2**62)
     if len(points_xyz) and not (points_xyz.min() >= MIN_COORDINATE and points_xyz.max() <= MAX_COORDINATE):
