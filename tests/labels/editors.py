@@ -1,7 +1,7 @@
 """A process that edits a segmentation while others do: `python -m tests.labels.editors STORE ROOT NUMBER COUNT`.
 
-It says "ready", waits for a line, and tries COUNT operations at the head of the master branch. Then it writes what was done, as a
-pickled list of (mutation id, operation, answer). Editor 0 commits the version half way, and makes a new one.
+LAPS times it says "ready", waits for a line, and tries COUNT operations at the head of the master branch. Then it writes what was
+done, as a pickled list of (mutation id, operation, answer). Editor 0 commits the version half way, and makes a new one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dvid.errors import DvidError
 from dvid.labels.numbering import largest_of_all
 
 EDITORS = 4
+LAPS = 4
+"""All wait for each other before each, or on a busy machine they might work one after another."""
 SHAPE_ZYX: Place = (16, 32, 32)
 """A block for each editor."""
 
@@ -36,16 +38,17 @@ class Editor:
         self.done: list[tuple[int, Operation, Answer]] = []
 
     def edit(self, count: int) -> None:
-        for at in range(count):
-            if self.number == 0 and at == count // 2:
-                self.segmentation.commit(self.head)
-                self.segmentation.child(self.segmentation.root)
+        for _ in range(count):
             operation = self.chosen()
             try:
                 answer = perform(self.segmentation, operation, self.head)
             except DvidError:
                 continue
             self.done.append((answer.mutation, operation, answer))
+
+    def end_version(self) -> None:
+        self.segmentation.commit(self.head)
+        self.segmentation.child(self.segmentation.root)
 
     def chosen(self) -> Operation:
         kind = self.random.choices(("merge", "cleave", "renumber", "split", "undo", "write"), (35, 25, 8, 10, 14, 8))[0]
@@ -84,10 +87,13 @@ def main(store: str, root: str, number: int, count: int) -> None:
     with Database.open(store, durability="relaxed") as database:
         editor = Editor(Segmentation(database, root=root), number)
         editor.chosen()  # kernels are loaded, files opened
-        sys.stdout.buffer.write(b"ready\n")
-        sys.stdout.buffer.flush()
-        sys.stdin.readline()
-        editor.edit(count)
+        for lap in range(LAPS):
+            sys.stdout.buffer.write(b"ready\n")
+            sys.stdout.buffer.flush()
+            sys.stdin.readline()
+            if number == 0 and lap == LAPS // 2:
+                editor.end_version()
+            editor.edit(count)
         pickle.dump(editor.done, sys.stdout.buffer)
 
 

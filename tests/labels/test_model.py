@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.labels.editors import EDITORS, SHAPE_ZYX
+from tests.labels.editors import EDITORS, LAPS, SHAPE_ZYX
 from tests.labels.model import (
     Answer,
     Cleave,
@@ -244,7 +244,7 @@ def test_what_four_processes_do_at_once_is_what_the_model_says(tmp_path: Path) -
         done = [(perform(segmentation, first, "").mutation, first, Answer(0))]
     editors = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.labels.editors", store, segmentation.root, str(number), "60"],
+            [sys.executable, "-m", "tests.labels.editors", store, segmentation.root, str(number), "15"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
@@ -252,11 +252,12 @@ def test_what_four_processes_do_at_once_is_what_the_model_says(tmp_path: Path) -
         for number in range(EDITORS)
     ]
     try:
-        assert [editor.stdout.readline() for editor in editors if editor.stdout] == [b"ready\n"] * EDITORS
-        for editor in editors:
-            assert editor.stdin is not None
-            editor.stdin.write(b"begin\n")
-            editor.stdin.flush()
+        for _ in range(LAPS):
+            assert [editor.stdout.readline() for editor in editors if editor.stdout] == [b"ready\n"] * EDITORS
+            for editor in editors:
+                assert editor.stdin is not None
+                editor.stdin.write(b"begin\n")
+                editor.stdin.flush()
         with ThreadPoolExecutor(EDITORS) as pool:
             answers = list(pool.map(lambda editor: editor.communicate(timeout=120)[0], editors))
     finally:

@@ -69,7 +69,10 @@ class Journal:
         return self._queue.qsize()
 
     def tallies(self) -> list[Tally]:
-        """The sums of all workers. What was answered before the call is in them."""
+        """The sums of all workers.
+
+        What this one answered before the call is in them; what others did, too, unless they are too busy to tell it.
+        """
         self._drain([])
         if self._board.workers > 1:
             time.sleep(2 * INTERVAL)
