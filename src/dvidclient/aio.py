@@ -36,7 +36,7 @@ THREADS = 8
 async def connect(
     url: str, token: str | None = None, *, threads: int = THREADS, **options: Any
 ) -> AsyncIterator[AsyncServer]:
-    """Opens a server.
+    """Opens a server, and closes its connections in the end.
 
     Args:
         url: ``localhost:8000`` or a URL.
@@ -46,11 +46,15 @@ async def connect(
     """
     with ThreadPoolExecutor(threads, "dvidclient-aio") as pool:
         calls = Calls(pool)
+        server: blocking.Server | None = None
         try:
-            yield AsyncServer(await calls.run(blocking.connect, url, token, **options), calls)
+            server = await calls.run(blocking.connect, url, token, **options)
+            yield AsyncServer(server, calls)
         finally:
             # Not in this thread: it waits for calls that nobody waits for any longer.
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+            if server is not None:
+                server.close()
 
 
 class Calls:

@@ -15,7 +15,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import urllib3
 
@@ -29,6 +29,8 @@ Answer = TypeVar("Answer")
 BUSY = frozenset({429, 502, 503, 504})
 LONGEST_PAUSE = 10.0
 LONGEST_MESSAGE = 4096
+# More threads than that hardly get voxels any sooner from one server, and many servers take some hundred connections in all.
+REQUESTS = 64
 
 
 class Connection:
@@ -41,7 +43,8 @@ class Connection:
         app: with which program (``app=``).
         timeout: seconds without any progress after which a request has failed.
         retries: how often a request that can be repeated is tried again.
-        connections: how many are kept open.
+        connections: how many requests are under way at a time; what is asked for beyond that waits. There are as many connections
+            as were needed at the same time, and they are kept open to be used again, until ``close()``.
 
     Raises:
         BadArgument: for a hostname that is no address, a token that no header can carry, or numbers that are out of range.
@@ -56,7 +59,7 @@ class Connection:
         app: str | None = None,
         timeout: float = 60.0,
         retries: int = 3,
-        connections: int = 8,
+        connections: int = REQUESTS,
     ) -> None:
         self.base_url = base_url(hostname)
         _check_limits(timeout, retries, connections)
@@ -76,7 +79,10 @@ class Connection:
     def _open_pool(self) -> None:
         _, _, _, timeout, _, connections = self._options
         self._pool = urllib3.PoolManager(
-            maxsize=connections, timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout), retries=False
+            maxsize=connections,
+            block=True,
+            timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout),
+            retries=False,
         )
         self._process = os.getpid()
 
@@ -86,6 +92,17 @@ class Connection:
             self._lock = threading.Lock()  # a thread that is not here may have held the other one
             self._open_pool()
         return self._pool
+
+    def close(self) -> None:
+        """Closes the connections; those of requests that are under way when these have ended. What is asked for later opens new ones."""
+        if self._process == os.getpid():
+            self._pool.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # One for all that one process is sent, so that there is one pool in it, too.
@@ -239,8 +256,10 @@ class Connection:
         try:
             yield response
         finally:
-            # The connection of an answer read to its end is back in the pool by now; any other is of no more use.
+            # The connection of an answer read to its end is back in the pool by now. Any other is of no more use, but its place
+            # in the pool is: who waits for one would wait for ever.
             response.close()
+            response.release_conn()
 
     def _wants_token_in_query(self, said: str, asked: str) -> bool:
         """Whether a refusal of a request says so that had none there: from then on the token goes there, too."""

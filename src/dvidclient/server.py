@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
-from dvidclient.connection import Connection, quoted
+from dvidclient.connection import REQUESTS, Connection, quoted
 from dvidclient.display import html_fields, html_table
 from dvidclient.errors import BadArgument, ClientError
 from dvidclient.node import Node
@@ -24,6 +24,9 @@ def connect(
 ) -> Server:
     """Opens a server; asks it once what it is.
 
+    As many connections as are needed at the same time, 64 at most or one for each worker, are kept open until the server object
+    is closed, ``with dvidclient.connect(url) as server: ...``, or nobody has it any longer.
+
     Args:
         url: ``localhost:8000`` or a URL, ``http://`` or ``https://``.
         token: sent as ``Authorization: Bearer``. An admin's token lifts the lock of committed nodes: give it only where that is meant.
@@ -38,18 +41,31 @@ def connect(
         ServerRefused, NoAnswer: no such server can be asked there.
     """
     connection = Connection(
-        url, token=token, user=user, app=app, timeout=timeout, retries=retries, connections=max(8, workers)
+        url, token=token, user=user, app=app, timeout=timeout, retries=retries, connections=max(REQUESTS, workers)
     )
     return Server(connection, workers=workers)
 
 
 class Server:
-    """A server that speaks the DVID HTTP API. What it says is asked for anew each time."""
+    """A server that speaks the DVID HTTP API. What it says is asked for anew each time.
+
+    It closes its connections at the end of a ``with`` block.
+    """
 
     def __init__(self, connection: Connection, *, workers: int = 4) -> None:
         self.connection = connection
         self.workers = workers
         self.info: dict[str, Any] = connection.get_json("/api/server/info", f"connecting to {connection.base_url}")
+
+    def close(self) -> None:
+        """Closes the connections that are kept open. The object can be used all the same: it opens new ones then."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def url(self) -> str:

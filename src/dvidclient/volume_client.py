@@ -12,7 +12,7 @@ import numpy as np
 from dvidclient import wire
 from dvidclient.arrays import in_axis_order, tagged
 from dvidclient.boxes import Box
-from dvidclient.connection import Connection, quoted
+from dvidclient.connection import REQUESTS, Connection, quoted
 from dvidclient.errors import BadArgument, Unsupported
 from dvidclient.layout import VOXEL_TYPES, Layout, corners, creation_settings, instance_type
 from dvidclient.progress import Progress
@@ -62,7 +62,7 @@ class VolumeClient:
         self._connection = (
             hostname
             if isinstance(hostname, Connection)
-            else Connection(hostname, token=token, timeout=timeout, retries=retries, connections=max(8, workers))
+            else Connection(hostname, token=token, timeout=timeout, retries=retries, connections=max(REQUESTS, workers))
         )
         self._path = f"/api/node/{quoted(uuid, 'uuid')}/{quoted(data_name, 'data_name')}"
         self._load()

@@ -147,8 +147,12 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.lock = threading.Lock()
 
     @property
+    def port(self):
+        return self.server_address[1]
+
+    @property
     def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def asked(self, part):
         """The requests, method and path, whose path holds ``part``."""

@@ -1,9 +1,11 @@
 import concurrent.futures
+import gc
 import os
 import pickle
 import threading
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from dvidclient import answers
 from dvidclient.connection import Connection, base_url, quoted
@@ -150,6 +152,70 @@ def test_one_connection_serves_many_requests(proxy):
     for _ in range(5):
         connection.get_json("/api/server/info", "asking")
     assert proxy.connections == 1
+
+
+def at_once(connection, count):
+    """Asks from so many threads, all at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        asked = [pool.submit(connection.get_json, "/api/server/info", "asking") for _ in range(count)]
+        return [future.result() for future in asked]
+
+
+def test_as_many_connections_are_open_as_threads_ask_and_all_are_used_again(proxy):
+    together = threading.Barrier(12)
+    connection = Connection(proxy.url)
+    gathered = connection._pool.request
+
+    def gather(*args, **kwargs):
+        response = gathered(*args, **kwargs)
+        together.wait(30)  # no answer is read before all were asked for
+        return response
+
+    connection._pool.request = gather
+    for _ in range(3):
+        at_once(connection, 12)
+    assert proxy.connections == 12
+
+
+def test_requests_beyond_the_connections_wait_for_their_turn(proxy):
+    connection = Connection(proxy.url, connections=2)
+    assert len(at_once(connection, 12)) == 12
+    assert proxy.connections <= 2
+
+
+def test_each_request_gives_its_turn_back_however_it_ends(proxy):
+    connection = Connection(proxy.url, connections=1, retries=0, token="of-mine")
+    proxy.phrase = "this needs an admintoken " + "x" * 10_000  # longer than what is read of it
+    for fault in ("hang up", "cut", 403, 503, (302, {"Location": "/"}), 200):
+        proxy.faults = lambda method, path, fault=fault: fault
+        with pytest.raises((NoAnswer, ServerRefused)):
+            connection.get_json("/api/server/info", "asking")
+    proxy.faults = lambda method, path: None
+    with pytest.raises(ZeroDivisionError):
+        connection.request("GET", "/api/server/info", what="asking", receive=lambda response: 1 / 0)
+    assert connection.heeds_keys in (False, True)
+    assert "Datastore Version" in connection.get_json("/api/server/info", "asking")
+
+
+def test_a_connection_that_was_closed_has_none_open_and_opens_new_ones(proxy):
+    with Connection(proxy.url) as connection:
+        connection.get_json("/api/server/info", "asking")
+        opened = [link for link in gc.get_objects() if isinstance(link, HTTPConnection) and link.port == proxy.port]
+        assert [link.is_connected for link in opened] == [True]
+    assert [link.is_connected for link in opened] == [False]
+    connection.get_json("/api/server/info", "asking")
+    assert proxy.connections == 2
+    connection.close()
+
+
+def test_a_connection_is_closed_while_threads_wait_for_their_turn(proxy):
+    connection = Connection(proxy.url, connections=1)
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        with proxy.lock:  # until here nobody is answered
+            asked = [threads.submit(connection.get_json, "/api/server/info", "asking") for _ in range(4)]
+            connection.close()
+        assert all("Datastore Version" in future.result(30) for future in asked)
+    connection.close()
 
 
 def test_a_token_goes_where_the_server_says_that_it_wants_it_and_never_into_messages(proxy):

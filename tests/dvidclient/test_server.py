@@ -1,5 +1,6 @@
 """A server as objects: repos, versions, data instances."""
 
+import gc
 import http.server
 import os
 import re
@@ -7,6 +8,7 @@ import threading
 import uuid
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 import dvidclient
 from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
@@ -29,6 +31,17 @@ def test_a_server_tells_what_it_is_and_which_repos_and_types_it_has(server, serv
     assert [found.uuid for found in server] == list(server.repos)
     assert repr(server).startswith(f"<Server {server_url}")
     assert repo.alias in server._repr_html_()
+
+
+def test_a_server_closes_its_connections_behind_a_with_block(proxy):
+    with dvidclient.connect(proxy.url) as server:
+        assert len(server.types) > 1
+        opened = [link for link in gc.get_objects() if isinstance(link, HTTPConnection) and link.port == proxy.port]
+        assert [link.is_connected for link in opened] == [True]
+    assert [link.is_connected for link in opened] == [False]
+    assert proxy.connections == 1
+    assert len(server.types) > 1
+    server.close()
 
 
 def test_a_notebook_shows_a_server_that_is_gone():

@@ -77,7 +77,9 @@ class ServerTarget:
         self.close()
 
     def close(self) -> None:
-        """Nothing is held that needs to be let go of."""
+        """Close the connections."""
+        self._connection.close()
+        self._admin.close()
 
     def _ask(self, method: str, path: str, what: str, document: object = None, *, admin: bool = False) -> Any:
         """The JSON that the server answers; of a change what it says, if anything."""
