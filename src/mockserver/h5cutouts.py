@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +18,7 @@ from mockserver.h5volume import Volume
 METADATA_TYPE = "application/vnd.dvid-nd-data+json"
 # Images are made in memory, several times their size.
 MOST_PICTURE_BYTES = 128 << 20
+SENT_BYTES = 1 << 20
 
 
 class Cutouts(Answers):
@@ -33,7 +33,7 @@ class Cutouts(Answers):
     def on_get_metadata(self, req: falcon.Request, resp: falcon.Response, uuid: str, name: str) -> None:
         """Shape, type and axes of a volume."""
         with self.data.reading(f"describing {name!r}"):
-            volume = h5instances.volume_at(self.data, self.node(uuid), plain(name))
+            volume = self.data.volume(self.node(uuid), plain(name))
             document = h5documents.metadata(volume)
         answer(resp, document, METADATA_TYPE)
 
@@ -89,26 +89,28 @@ class Cutouts(Answers):
         wanted = cutout(dims, size, offset)
         form = plain(form) or ("png" if len(wanted.axes) == 2 else "octet-stream")
         encoded = compression or form != "octet-stream"
-        with self.data.reading(f"reading {wanted.box} of {name!r}"):
-            volume = h5instances.volume_at(self.data, self.node(uuid), plain(name))
-            self._check_size(
-                wanted.box, volume, min(self.most_bytes, MOST_PICTURE_BYTES) if encoded else self.most_bytes
-            )
-            slabs = [wanted.box] if encoded else list(volume.slabs(wanted.box))
-            voxels = volume.read(slabs[0])
+        voxels = None
+        with self.data.reading(f"reading {wanted.box} of {name!r}", much=wanted.is_much):
+            volume = self.data.volume(self.node(uuid), plain(name))
+            most = min(self.most_bytes, MOST_PICTURE_BYTES) if encoded else self.most_bytes
+            self._check_size(wanted.box, volume, most)
+            info, slabs = volume.metainfo, [wanted.box] if encoded else list(volume.slabs(wanted.box))
+            if len(list(volume.pieces(slabs[0]))) == 1:
+                voxels = volume.read(slabs[0])
+        if voxels is None:
+            voxels = self._read(uuid, plain(name), slabs[0], much=wanted.is_much)
         if compression:
-            if volume.metainfo.channels != 1:
-                raise Refused(f"compressed segmentation holds one channel, not {volume.metainfo.channels}")
+            if info.channels != 1:
+                raise Refused(f"compressed segmentation holds one channel, not {info.channels}")
             resp.data, resp.content_type = h5pictures.compressed_segmentation(voxels[..., 0]), BINARY
             resp.set_header("Content-Encoding", "gzip")
         elif encoded:
             resp.data, resp.content_type = h5pictures.picture(_pixels(voxels, wanted), form)
         else:
             resp.content_type = BINARY
-            pieces = itertools.chain([_bytes(voxels)], self._pieces(uuid, plain(name), slabs[1:]))
             resp.set_stream(
-                pieces,  # type: ignore[arg-type]  # any buffers do
-                wanted.box.voxels * volume.voxel_bytes,
+                self._stream(uuid, plain(name), voxels, slabs[1:], much=wanted.is_much),  # type: ignore[arg-type]  # any buffers do
+                wanted.box.voxels * info.channels * info.dtype.itemsize,
             )
 
     def on_post_raw(
@@ -153,13 +155,31 @@ class Cutouts(Answers):
         """As ``raw``."""
         self.on_post_raw(req, resp, uuid, name, first, size, offset)
 
-    def _pieces(self, uuid: str, name: str, slabs: list[Box]) -> Iterator[memoryview]:
+    def _stream(
+        self, uuid: str, name: str, first: np.ndarray[Any, Any], others: list[Box], *, much: bool
+    ) -> Iterator[memoryview]:
         """The voxels of an answer, no more of them in memory than a slab."""
-        for slab in slabs:
-            with self.data.reading(f"reading {slab} of {name!r}"):
-                # Opened anew each time: a write in between may have put the volume into another dataset.
-                voxels = h5instances.volume_at(self.data, self.node(uuid), name).read(slab)
-            yield _bytes(voxels)
+        voxels = first
+        while True:
+            buffer = voxels.reshape(-1).view(np.uint8).data
+            for at in range(0, len(buffer), SENT_BYTES):
+                yield buffer[at : at + SENT_BYTES]
+            if not others:
+                return
+            del buffer, voxels
+            voxels = self._read(uuid, name, others.pop(0), much=much)
+
+    def _read(self, uuid: str, name: str, box: Box, *, much: bool) -> np.ndarray[Any, Any]:
+        """The voxels (z, y, x, c) of a box, read in pieces: others come in between."""
+        with self.data.reading(doing := f"reading {box} of {name!r}", much=much):
+            volume = self.data.volume(self.node(uuid), name)
+            pieces, info = list(volume.pieces(box)), volume.metainfo
+        voxels_zyxc = np.empty((*box.size_xyz[::-1], info.channels), info.dtype.newbyteorder("<"))
+        for piece in pieces:
+            with self.data.reading(doing, much=much):
+                # Asked for anew each time: a write in between may have put the volume into another dataset.
+                voxels_zyxc[piece.within_zyx(box)] = self.data.volume(self.node(uuid), name).read(piece)
+        return voxels_zyxc
 
     def _check_size(self, box: Box, volume: Volume, most: int) -> None:
         size = box.voxels * volume.voxel_bytes
@@ -184,7 +204,3 @@ def _pixels(voxels_zyxc: np.ndarray[Any, Any], wanted: Cutout) -> np.ndarray[Any
         return voxels_zyxc.reshape(z * y, x, c)
     row_column_channel: np.ndarray[Any, Any] = voxels_zyxc.take(0, axis={"xy": 0, "xz": 1, "yz": 2}[wanted.axes])
     return row_column_channel
-
-
-def _bytes(voxels: np.ndarray[Any, Any]) -> memoryview:
-    return voxels.reshape(-1).view(np.uint8).data

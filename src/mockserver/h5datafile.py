@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,13 @@ import h5py
 from mockserver.h5errors import FileUnusable, NotThere, Refused
 from mockserver.h5journal import JournaledFile, is_pending, journal_path, recover
 from mockserver.h5tree import Node, Tree
+from mockserver.h5turns import Turns
+from mockserver.h5volume import Volume
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Of each volume that is open.
 CHUNK_CACHE_BYTES = 32 << 20
+MOST_OPEN_VOLUMES = 4
 _ERRORS_OF_HDF5 = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 
 
@@ -31,6 +34,10 @@ class DataFile:
         descriptor: of the file, opened and locked by ``open_locked``. Stays open.
         read_only: whether all changes are refused.
         watch: called with what is about to be asked of the HDF5 library, and with an empty string when it has answered.
+
+    Attributes:
+        tree: its repositories and versions.
+        turns: of the threads that use it.
     """
 
     def __init__(
@@ -44,22 +51,26 @@ class DataFile:
         self.path = Path(path)
         self.read_only = read_only
         self._descriptor = descriptor
-        self._lock = threading.RLock()
+        self.turns = Turns()
         self._watch = watch
+        self._volumes: dict[tuple[str, str], Volume] = {}
         self._raw: JournaledFile | None = None
         self._h5: h5py.File | None = None
         self._closed = False
-        with self._lock:
-            self._open()
+        self._open()
 
     @contextlib.contextmanager
-    def reading(self, doing: str) -> Iterator[h5py.File]:
-        """The file, for this thread alone; ``doing`` says what for.
+    def reading(self, doing: str, *, much: bool = False) -> Iterator[h5py.File]:
+        """The file, for this thread alone.
+
+        Args:
+            doing: what for, in words.
+            much: whether this is a piece of much: threads that read little come in between.
 
         Raises:
             Refused: with status 500, where the HDF5 library cannot read something.
         """
-        with self._lock:
+        with self.turns.turn(much=much):
             self._watch(doing)
             try:
                 yield self._opened()
@@ -83,8 +94,9 @@ class DataFile:
         """
         if self.read_only:
             raise Refused(f"{doing}: the file is served read-only", 403)
-        with self._lock:
+        with self.turns.turn():
             self._watch(doing)
+            self._volumes.clear()
             try:
                 file = self._opened()
                 yield file
@@ -99,11 +111,12 @@ class DataFile:
                     raise Refused(f"{doing}: {_one_line(error)}", 500) from error
                 raise
             finally:
+                self._volumes.clear()
                 self._watch("")
 
     def close(self) -> None:
         """Closes the file; what is committed is in it."""
-        with self._lock:
+        with self.turns.turn():
             self._closed = True
             self._close()
 
@@ -124,6 +137,24 @@ class DataFile:
             if name in file[candidate.path]:
                 return candidate
         raise NotThere(f"there is no data named {name!r} at node {node.uuid!r}", 400)
+
+    def volume(self, node: Node, name: str) -> Volume:
+        """The volume that a node shows under a name; the same object until the next change.
+
+        Raises:
+            NotThere: there is none.
+            Refused: it is no volume.
+        """
+        key = (node.uuid, name)
+        if (known := self._volumes.get(key)) is not None:
+            return known
+        thing = self.group(self.holder(node, name))[name]
+        if not isinstance(thing, h5py.Dataset):
+            raise Refused(f"{name!r} is no volume: it holds key-values")
+        if len(self._volumes) == MOST_OPEN_VOLUMES:
+            self._volumes.clear()
+        self._volumes[key] = Volume(thing)
+        return self._volumes[key]
 
     def own(self, node: Node, name: str) -> Any:
         """The dataset or group of a name, of this node alone: the first change at a version copies what it had from its parent.
@@ -160,6 +191,7 @@ class DataFile:
         self._raw, self._h5, self.tree = raw, file, tree
 
     def _close(self) -> None:
+        self._volumes.clear()
         if self._h5 is not None:
             # What was not committed is written to the journal only, and dropped with it.
             if self._raw is not None:

@@ -106,19 +106,6 @@ def create(data: DataFile, node: Node, typename: str, name: str, settings: Mappi
         made.attrs[INSTANCE] = text
 
 
-def volume_at(data: DataFile, node: Node, name: str) -> Volume:
-    """The volume that a node shows under a name.
-
-    Raises:
-        NotThere: there is none.
-        Refused: it is no volume.
-    """
-    thing = data.group(data.holder(node, name))[name]
-    if not isinstance(thing, h5py.Dataset):
-        raise Refused(f"{name!r} is no volume: it holds key-values")
-    return Volume(thing)
-
-
 def own_volume(data: DataFile, node: Node, name: str) -> Volume:
     """The volume of a name, of this node alone, to be changed.
 
@@ -126,7 +113,7 @@ def own_volume(data: DataFile, node: Node, name: str) -> Volume:
         NotThere: there is none.
         Refused: it is no volume, or the node takes no changes.
     """
-    volume_at(data, node, name)
+    data.volume(node, name)
     return Volume(data.own(node, name))
 
 

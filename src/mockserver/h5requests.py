@@ -13,6 +13,9 @@ from mockserver.h5errors import Refused
 
 MOST_REQUEST_BYTES = 512 << 20
 MOST_JSON_BYTES = 1 << 20
+# What is larger is no longer little: it waits while others come in between.
+MOST_LITTLE_VOXELS = 64**3
+MOST_LITTLE_BYTES = 1 << 20
 _AXIS = {"0": "x", "1": "y", "2": "z", "x": "x", "y": "y", "z": "z"}
 
 
@@ -27,6 +30,11 @@ class Cutout:
 
     box: Box
     axes: str
+
+    @property
+    def is_much(self) -> bool:
+        """Whether it is so much that others come in between."""
+        return self.box.voxels > MOST_LITTLE_VOXELS
 
 
 def cutout(dims: str, size: str, offset: str) -> Cutout:
@@ -54,6 +62,18 @@ def cutout(dims: str, size: str, offset: str) -> Cutout:
     if max(stop) > 2**31:
         raise Refused(f"positions are below 2^31, asked for up to {max(stop) - 1}")
     return Cutout(Box((at[0], at[1], at[2]), (stop[0], stop[1], stop[2])), axes)
+
+
+def asks_for_much(path: str, body_bytes: int) -> bool:
+    """Whether a request sends much, or asks for a large box, as far as can be told from its path."""
+    if body_bytes > MOST_LITTLE_BYTES:
+        return True
+    parts = path.split("/")[5:]
+    at = parts[1:4] if parts[:1] == ["raw"] else parts[:3]
+    try:
+        return len(at) == 3 and cutout(*at).is_much
+    except Refused:
+        return False
 
 
 def json_object(body: bytes, what: str) -> dict[str, Any]:

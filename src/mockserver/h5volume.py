@@ -5,6 +5,7 @@ The dataset keeps the axes in the order that its ``axistags`` say; here voxels a
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ import h5py
 import numpy as np
 
 from dvidclient.axistags import AxisTags
-from dvidclient.boxes import Box
+from dvidclient.boxes import XYZ, Box
 from dvidclient.errors import MetadataError
 from dvidclient.volume_metainfo import MetaInfo
 from mockserver.h5errors import Refused
@@ -26,6 +27,9 @@ COORDINATES = range(-(2**31), 2**31)
 MOST_CHANNELS = 1000
 MOST_BYTES = 2**62
 SLAB_BYTES = 16 << 20
+"""What an answer or a change has in memory at a time."""
+PIECE_BYTES = 2 << 20
+"""What is read before others may."""
 # Axes of a dataset without axis tags, by its number of dimensions.
 GUESSES = {2: ("yx", "xy"), 3: ("zyx", "xyz", "yxc", "cxy"), 4: ("zyxc", "cxyz", "czyx", "xyzc")}
 
@@ -81,15 +85,39 @@ class Volume:
         return value if math.isfinite(value) else 0
 
     def slabs(self, box: Box) -> Iterator[Box]:
-        """The box in pieces of some MiB that follow each other on the wire."""
+        """The box in parts of some MiB that follow each other on the wire."""
         x, y, _ = box.size_xyz
         row = x * self.voxel_bytes
         rows = max(1, min(y, SLAB_BYTES // row))
         planes = max(1, SLAB_BYTES // (row * y)) if rows == y else 1
-        (x0, y0, z0), (x1, y1, z1) = box.start_xyz, box.stop_xyz
-        for at_z in range(z0, z1, planes):
-            for at_y in range(y0, y1, rows):
-                yield Box((x0, at_y, at_z), (x1, min(y1, at_y + rows), min(z1, at_z + planes)))
+        return self._parts(box, (x, rows, planes))
+
+    def pieces(self, box: Box) -> Iterator[Box]:
+        """The box in parts of some MiB, in any order, none of which needs a chunk of another as far as that can be."""
+        size = box.size_xyz
+        steps = [min(n, self._chunk(axis)) for axis, n in zip("xyz", size, strict=True)]
+        for at, step in enumerate(steps):
+            room = PIECE_BYTES // (math.prod(steps) * self.voxel_bytes)
+            steps[at] = min(size[at], step * max(1, room))
+        return self._parts(box, (steps[0], steps[1], steps[2]))
+
+    def _parts(self, box: Box, most_xyz: XYZ) -> Iterator[Box]:
+        """The box in parts of at most this size, plane by plane; cut between chunks along axes where chunks are not larger."""
+        cuts = []
+        for axis, most in zip("xyz", most_xyz, strict=True):
+            start, stop = box.start_xyz["xyz".index(axis)], box.stop_xyz["xyz".index(axis)]
+            chunk = self._chunk(axis)
+            step = most - most % chunk or most
+            past = (start - self.metainfo.along(axis)[0]) % chunk if step >= chunk else 0
+            inner = range(start - past + step, stop, step) if stop - start > most else ()
+            cuts.append(list(itertools.pairwise([start, *inner, stop])))
+        for (z0, z1), (y0, y1), (x0, x1) in itertools.product(*cuts[::-1]):
+            yield Box((x0, y0, z0), (x1, y1, z1))
+
+    def _chunk(self, axis: str) -> int:
+        """Voxels along an axis that are stored together: 1 where they lie side by side."""
+        chunks = self.dataset.chunks
+        return chunks[self.axes.index(axis)] if chunks and axis in self.axes else 1
 
     def read(self, box: Box) -> np.ndarray[Any, Any]:
         """The voxels (z, y, x, c) of a box, little-endian; background where it lies outside of the extents."""

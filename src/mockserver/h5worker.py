@@ -23,9 +23,11 @@ import waitress.wasyncore
 
 from mockserver.h5check import limit_memory
 from mockserver.h5datafile import DataFile
+from mockserver.h5requests import asks_for_much
 from mockserver.h5routes import Environ, application
 
-THREADS = 8
+THREADS = 4
+"""For requests that want little, and as many for those that want much."""
 CONNECTIONS = 200
 IDLE_SECONDS = 60
 MEMORY_BYTES = 4 << 30
@@ -104,6 +106,31 @@ class _Channel(waitress.channel.HTTPChannel):  # type: ignore[misc]
     error_task_class = _ErrorTask
 
 
+class _Lanes:
+    """Threads for requests that want little, and others for those that want much: these keep none of the first from being answered.
+
+    Args:
+        little: what waitress has made.
+    """
+
+    def __init__(self, little: Any) -> None:
+        self._little = little
+        self._much = waitress.task.ThreadedTaskDispatcher()
+        self._much.set_thread_count(THREADS)
+
+    def add_task(self, channel: Any) -> None:
+        request = channel.requests[0]
+        # What is no request has no path.
+        much = request.error is None and asks_for_much(request.path, request.content_length)
+        (self._much if much else self._little).add_task(channel)
+
+    def shutdown(self) -> None:
+        for dispatcher in (self._little, self._much):
+            dispatcher.set_thread_count(0)
+        for dispatcher in (self._little, self._much):
+            dispatcher.shutdown()
+
+
 def http_server(data: DataFile, listener: socket.socket, most_bytes: int) -> Any:
     """A waitress server of a file on a socket that listens: ``run()`` answers until ``SystemExit``, ``close()`` ends it.
 
@@ -134,6 +161,7 @@ def http_server(data: DataFile, listener: socket.socket, most_bytes: int) -> Any
         asyncore_use_poll=True,
     )
     server.channel_class = _Channel
+    server.task_dispatcher = _Lanes(server.task_dispatcher)
     return server
 
 

@@ -12,7 +12,7 @@ import urllib.parse
 import h5py
 import numpy as np
 import pytest
-from tests.mockserver.conftest import Client, is_running, tagged, worker_of
+from tests.mockserver.conftest import Client, eventually, is_running, tagged, worker_of
 
 from dvidclient.errors import ClientError
 from dvidclient.volume_client import VolumeClient
@@ -21,14 +21,6 @@ from mockserver import h5worker
 from mockserver.h5check import child_environment
 from mockserver.h5journal import journal_path
 from mockserver.h5mockserver import H5MockServer, H5MockServerDataFile
-
-
-def eventually(check, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not (found := check()) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert found, "it did not happen in time"
-    return found
 
 
 def next_worker(server, before):
