@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPalette, QPen
+from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPalette, QPen, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -35,6 +35,7 @@ LONGEST_TIME = "0000-00-00 00:00"
 CELL_MARGIN = 16
 # One long name shall not push all else out of the window.
 WIDEST_COLUMN = 200
+NARROWEST_NOTE = 120
 
 LANE = 16
 NARROWEST_LANE = 4
@@ -150,7 +151,7 @@ class VersionsView(QTreeView):
         self.setAccessibleName("Versions")
         self.header().setStretchLastSection(False)
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        self.header().setSectionResizeMode(NOTE, QHeaderView.ResizeMode.Stretch)
+        self.header().sectionResized.connect(self._fit_note)
         self.doubleClicked.connect(self._enter)
         self.selectionModel().currentRowChanged.connect(self._select)
 
@@ -202,6 +203,17 @@ class VersionsView(QTreeView):
             self.setColumnWidth(column, self._width(column, texts))
         self.select(wanted)
         self._bring_found_to_view()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Notes get the room that is left."""
+        super().resizeEvent(event)
+        self._fit_note()
+
+    def _fit_note(self, resized: int = GRAPH, *_: int) -> None:
+        """Notes are as wide as is left for them, but where that is too little: then the times are scrolled to."""
+        if resized != NOTE:
+            others = sum(map(self.columnWidth, (GRAPH, VERSION, BRANCH, CREATED)))
+            self.setColumnWidth(NOTE, max(NARROWEST_NOTE, self.viewport().width() - others))
 
     def _width(self, column: int, texts: Iterable[str]) -> int:
         """Of a column. Not as Qt finds it, which looks at a thousand rows of each: some 0.2 s."""

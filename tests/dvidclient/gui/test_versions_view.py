@@ -199,3 +199,16 @@ def test_versions_that_are_searched_for_are_brought_to_view(view, background, qt
     view.show_nodes(chain("b", 500))
     shown(qtbot, background)
     assert is_seen("b7")
+
+
+def test_notes_have_the_room_that_is_left_and_are_never_squeezed_to_nothing(view, background, qtbot):
+    view.show_nodes(chain("a", 3))
+    shown(qtbot, background)
+    for wide in (700, 900, 500):
+        view.resize(wide, 300)
+        assert view.header().length() == view.viewport().width()
+    view.setColumnWidth(BRANCH, view.columnWidth(BRANCH) + 30)
+    assert view.header().length() == view.viewport().width()
+    view.resize(200, 300)
+    assert view.columnWidth(NOTE) >= 100
+    assert view.horizontalScrollBar().isVisible()
