@@ -214,10 +214,7 @@ class ContentsBrowser(QWidget):
         # Not "activated", which one click is on some desktops.
         self.versions.entered.connect(self.choose_selection)
         self.instances.entered.connect(self.choose_selection)
-        for keys, does in (
-            ("F5", self.refresh),
-            ("Ctrl+F", self._to_search),
-        ):
+        for keys, does in (("F5", self.refresh), ("Ctrl+F", self._to_search)):
             QShortcut(QKeySequence(keys), self, does, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
 
     # ---- what the server told -----------------------------------------------------------------
