@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ClientError(Exception):
     """Base of all errors the client raises on purpose."""
@@ -21,6 +23,11 @@ class MetadataError(ClientError, ValueError):
     def __init__(self, field: str, expected: str, value: object) -> None:
         super().__init__(f"{field}: expected {expected}, got {value!r}")
         self.field = field
+        self._given = (field, expected, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error has the arguments of its base, with which this one cannot be made anew in another process.
+        return type(self), self._given
 
 
 class RequestFailed(ClientError):
@@ -42,6 +49,9 @@ class RequestFailed(ClientError):
         self.status = status
         self.answer = answer
         self.what = what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.method, self.url, self.status, self.answer, self.what)
 
 
 class ServerRefused(RequestFailed):

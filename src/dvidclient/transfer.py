@@ -171,10 +171,7 @@ class Transfer:
             BadArgument: what is read at a lower resolution cannot be written.
             ServerRefused, NoAnswer: name the part that could not be written; other parts may have been.
         """
-        if self.scale:
-            raise BadArgument(
-                f"{self.named} can be written at scale 0, and the others follow; this is scale {self.scale}"
-            )
+        self.check_writeable()
         meter = Meter(box.voxels * self.voxel_bytes, self._doing("writing", box), progress)
 
         def write_part(part: Box) -> None:
@@ -187,6 +184,13 @@ class Transfer:
         else:
             with _write_locks.setdefault((self.connection.base_url, self.path), threading.Lock()):
                 _run(write_part, parts, threads)
+
+    def check_writeable(self) -> None:
+        """Raises ``BadArgument`` where it only reads."""
+        if self.scale:
+            raise BadArgument(
+                f"{self.named} can be written at scale 0, and the others follow; this is scale {self.scale}"
+            )
 
     def _threads(self, workers: int | None) -> int:
         return self.workers if workers is None else checked_workers(workers)

@@ -1,19 +1,23 @@
-"""Volumes as arrays of dask and xarray: read when, and as far as, they are needed."""
+"""Volumes as arrays of dask and xarray, read when, and as far as, they are needed; and dask arrays written to volumes."""
 
 from __future__ import annotations
 
 import importlib
 import itertools
 import math
+import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dvidclient.arrays import fitting
 from dvidclient.boxes import Box
 from dvidclient.errors import BadArgument
-from dvidclient.transfer import Transfer
+from dvidclient.progress import Meter, Progress
+from dvidclient.transfer import Transfer, checked_workers
 
 if TYPE_CHECKING:
     from dvidclient.data.volume import Volume
@@ -90,6 +94,128 @@ def data_array(volume: Volume, chunks: Any = "auto") -> Any:
         "scale": volume.scale,
     }
     return xarray.DataArray(data, coords=coords, dims=tuple(volume.axes), name=volume.name, attrs=attributes)
+
+
+def dask_of(array: Any) -> Any:
+    """The dask array that an argument is, or that an ``xarray.DataArray`` is made of; None where it is something else."""
+    # Where there is such an array, its package has been imported.
+    dask_arrays, xarray = sys.modules.get("dask.array"), sys.modules.get("xarray")
+    found = array.data if xarray is not None and isinstance(array, xarray.DataArray) else array
+    return found if dask_arrays is not None and isinstance(found, dask_arrays.Array) else None
+
+
+def broadcast(array: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """A dask array in another shape, by the rules of numpy.
+
+    Raises:
+        BadArgument: it does not fit into the shape, or its type not always into ``dtype``.
+    """
+    try:
+        fitting(np.empty(0, array.dtype), dtype)
+    except ValueError as error:
+        raise BadArgument(f"voxels: {error}") from error
+    try:
+        return _needed("dask.array", "dask").broadcast_to(array, shape)
+    except ValueError as error:
+        raise BadArgument(f"voxels: expected the shape {shape}, got {array.shape}") from error
+
+
+def write_dask(
+    transfer: Transfer,
+    box: Box,
+    source_zyxc: Any,
+    *,
+    mutate: bool = True,
+    workers: int | None = None,
+    progress: Progress = None,
+) -> None:
+    """Writes a box from a dask array (z, y, x, c), piece by piece, each when it has been computed.
+
+    Pieces are made of whole chunks, so that each chunk is computed once, and end between blocks of the server where chunks do; along
+    no axis are they as long as a chunk and a block together. What is in memory are the pieces that are being written, and what dask
+    computes for the next ones. It is computed as dask is set up; where that is in threads, in as many as there are workers.
+
+    Args:
+        transfer: to the volume.
+        box: what is written.
+        source_zyxc: its voxels.
+        mutate: False says that the box was never written before.
+        workers: how many pieces are computed and written at a time; default: those of the transfer.
+        progress: see ``dvidclient.progress``; told where dask computes in threads.
+
+    Raises:
+        BadArgument: what is read at a lower resolution cannot be written; or chunks are not what the array says.
+        ServerRefused, NoAnswer: name the part that could not be written; other parts may have been.
+    """
+    transfer.check_writeable()
+    threads = checked_workers(transfer.workers if workers is None else workers)
+    starts_zyx, blocks_zyx = box.start_xyz[::-1], transfer.block_size_xyz[::-1]
+    chunks_zyx = [
+        joined(start, chunks, block)
+        for start, chunks, block in zip(starts_zyx, source_zyxc.chunks[:3], blocks_zyx, strict=True)
+    ]
+    # Where two pieces have parts of one block, a server that takes whole blocks only is sent it twice: one after the other.
+    shared = not transfer.unaligned_writes and any(
+        (start + cut) % block
+        for start, chunks, block in zip(starts_zyx, chunks_zyx, blocks_zyx, strict=True)
+        for cut in itertools.accumulate(chunks[:-1])
+    )
+    meter = Meter(box.voxels * transfer.voxel_bytes, f"writing {box} of {transfer.named}", progress)
+    _needed("dask.array", "dask").store(
+        source_zyxc.rechunk((*chunks_zyx, -1)), Place(transfer, box, mutate, meter), lock=shared, num_workers=threads
+    )
+
+
+def joined(start: int, chunks: Sequence[int], block: int) -> tuple[int, ...]:
+    """Joins chunks along an axis, from position ``start`` on, to pieces that end with a block, or have the length of one."""
+    pieces, length, at = [], 0, start
+    for chunk in chunks:
+        length, at = length + chunk, at + chunk
+        if length and (at % block == 0 or length >= block):
+            pieces.append(length)
+            length = 0
+    return (*pieces, length) if length else tuple(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A box of a volume that arrays (z, y, x, c) are written into, at positions from 0 on; can be sent to other processes.
+
+    Attributes:
+        transfer: writes it.
+        box: which it is.
+        mutate: as of ``Transfer.write``.
+        meter: is told what is written; in this process only.
+    """
+
+    transfer: Transfer
+    box: Box
+    mutate: bool
+    meter: Meter | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Place, (self.transfer, self.box, self.mutate, None)
+
+    def __dask_tokenize__(self) -> str:
+        # Nothing is the same write again.
+        return uuid.uuid4().hex
+
+    def __setitem__(self, key: tuple[slice, ...], voxels_zyxc: Any) -> None:
+        """Writes a piece; in one thread, as whoever computes has threads of their own."""
+        z, y, x = (
+            (at + part.start, at + part.stop) for part, at in zip(key[:3], self.box.start_xyz[::-1], strict=True)
+        )
+        part = Box((x[0], y[0], z[0]), (x[1], y[1], z[1]))
+        shape = (*part.size_xyz[::-1], self.transfer.channels)
+        voxels = np.asarray(voxels_zyxc)
+        if voxels.shape != shape or not np.can_cast(voxels.dtype, self.transfer.dtype, "safe"):
+            raise BadArgument(
+                f"voxels: expected a chunk of {self.transfer.dtype} and the shape {shape} for {part}, "
+                f"got one of {voxels.dtype} and the shape {voxels.shape}"
+            )
+        self.transfer.write(part, voxels, mutate=self.mutate, workers=1)
+        if self.meter is not None:
+            self.meter.add(part.voxels * self.transfer.voxel_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from dvidclient.arrays import fitting, in_axis_order
 from dvidclient.boxes import Box
+from dvidclient.data.lazy import broadcast, dask_array, dask_of, data_array, write_dask
 from dvidclient.data.placed import Placed
 from dvidclient.data.selection import Selection, selection
 from dvidclient.display import counted
@@ -222,7 +224,8 @@ class Volume(Placed):
 
         Args:
             key: as in brackets, without steps and with all channels.
-            voxels: a number, or an array that can be broadcast to the form that is picked; with axis tags in any order.
+            voxels: a number, or an array that can be broadcast to the form that is picked; with axis tags in any order. A dask
+                array is computed and written piece by piece: see ``dvidclient.data.lazy.write_dask``.
             mutate: False says that the box was never written before, which is quicker on some servers.
             workers: how many parts are written at a time; default: that of the server object.
             progress: as for ``read``.
@@ -237,18 +240,12 @@ class Volume(Placed):
                 raise BadArgument(f"{axis}: a write has no steps, got a step of {picked.positions.step}")
         if len(chosen.channels) != self.channels:
             raise BadArgument(f"c: a write must hold all {self.channels} channels, got {len(chosen.channels)}")
-        try:
-            ordered = in_axis_order(voxels, self.axes) if np.ndim(voxels) == self.ndim else voxels
-            array = fitting(ordered, self.dtype)
-        except ValueError as error:
-            raise BadArgument(f"voxels: {error}") from error
-        try:
-            source = np.broadcast_to(array, chosen.shape)
-        except ValueError as error:
-            raise BadArgument(f"voxels: expected the shape {chosen.shape}, got {array.shape}") from error
+        lazy = dask_of(voxels)
+        source = self._source(voxels, chosen.shape) if lazy is None else broadcast(lazy, chosen.shape, self.dtype)
         if chosen.is_empty:
             return
-        self.transfer.write(chosen.box, source[chosen.within_picked], mutate=mutate, workers=workers, progress=progress)
+        write = self.transfer.write if lazy is None else partial(write_dask, self.transfer)
+        write(chosen.box, source[chosen.within_picked], mutate=mutate, workers=workers, progress=progress)
         known = self._current_layout and self.extents
         if known and any(
             picked.positions[0] < known[axis][0] or picked.positions[-1] >= known[axis][1]
@@ -282,14 +279,10 @@ class Volume(Placed):
 
     def to_dask(self, chunks: Any = "auto") -> Any:
         """A ``dask.array`` of the extents; see ``dvidclient.data.lazy.dask_array``. Needs ``dvidclient[dask]``."""
-        from dvidclient.data.lazy import dask_array
-
         return dask_array(self, chunks)
 
     def to_xarray(self, chunks: Any = "auto") -> Any:
         """An ``xarray.DataArray`` of the extents; see ``dvidclient.data.lazy.data_array``. Needs ``dvidclient[xarray]``."""
-        from dvidclient.data.lazy import data_array
-
         return data_array(self, chunks)
 
     # ---- inside -------------------------------------------------------------------------------
@@ -313,6 +306,18 @@ class Volume(Placed):
 
     def _selection(self, key: Any) -> Selection:
         return selection(key, self.axes, self.channels, lambda: self.extents)
+
+    def _source(self, voxels: Any, shape: tuple[int, ...]) -> Array:
+        """What is to be written, as an array of a shape."""
+        try:
+            ordered = in_axis_order(voxels, self.axes) if np.ndim(voxels) == self.ndim else voxels
+            array = fitting(ordered, self.dtype)
+        except ValueError as error:
+            raise BadArgument(f"voxels: {error}") from error
+        try:
+            return np.broadcast_to(array, shape)
+        except ValueError as error:
+            raise BadArgument(f"voxels: expected the shape {shape}, got {array.shape}") from error
 
     def _read(self, chosen: Selection, whole_zyxc: Array, workers: int | None, progress: Progress) -> None:
         """Reads into an array of the grid."""

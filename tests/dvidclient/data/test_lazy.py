@@ -1,8 +1,11 @@
 import concurrent.futures
+import dataclasses
 import multiprocessing
 import pickle
 import sys
+import threading
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 import dvidclient
 from dvidclient.data import lazy
+from dvidclient.errors import BadArgument, ServerRefused
 from dvidclient.volume_metainfo import MetaInfo
 
 
@@ -156,3 +160,160 @@ def test_a_window_can_be_sent_anywhere(em):
     again = pickle.loads(pickle.dumps(window))
     np.testing.assert_array_equal(again[3, 5:9, 80:100], voxels[3, 5:9, 80:100])
     assert again[0:0, :, :].shape == (0, 80, 90)
+
+
+class Chunks:
+    """Makes chunks for dask, and counts how many there were, and how many at the same time."""
+
+    def __init__(self, dask, shape, chunks, dtype="u1"):
+        self.made = self.alive = self.most_alive = 0
+        self._lock = threading.Lock()
+        empty = np.empty((0,) * len(shape), dtype)
+        self.array = dask.zeros(shape, chunks=chunks, dtype=dtype).map_blocks(self._make, dtype=dtype, meta=empty)
+
+    def _make(self, block, block_info=None):
+        places = block_info[0]["array-location"]
+        at = np.ix_(*(np.arange(start, stop) for start, stop in places))
+        voxels = self.voxels(*at).astype(block.dtype)
+        with self._lock:
+            self.made += 1
+            self.alive += 1
+            self.most_alive = max(self.most_alive, self.alive)
+        weakref.finalize(voxels, self._gone)
+        return voxels
+
+    def _gone(self):
+        with self._lock:
+            self.alive -= 1
+
+    @staticmethod
+    def voxels(z, y, x):
+        return (z * 7 + y * 3 + x) % 251
+
+    def __dask_tokenize__(self):
+        return id(self)
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "start", "most_alive"),
+    [
+        ((256, 64, 64), (32, 32, 32), (0, 0, 0), 6),
+        ((256, 64, 64), (1, 64, 64), (0, 0, 0), 3 * 32),  # planes, as many together as a block is deep
+        ((256, 64, 64), (1, 64, 64), (5, 7, -9), 3 * 32),
+        ((240, 60, 60), (20, 30, 60), (0, 0, 0), 12),  # cut by the blocks
+    ],
+)
+def test_a_dask_array_is_written_piece_by_piece(server_url, node, name, dask, shape, chunks, start, most_alive):
+    source = Chunks(dask, shape, chunks)
+    volume = dvidclient.connect(server_url, workers=2).node(node).create("uint8blk", name, BlockSize=(32, 32, 32))
+    box = tuple(slice(at, at + size) for at, size in zip(start, shape, strict=True))
+    volume[box] = source.array
+    assert source.made == source.array.npartitions
+    assert source.most_alive <= most_alive < source.made
+    np.testing.assert_array_equal(volume[box], source.array.compute())
+
+
+def test_a_dask_array_is_broadcast_and_may_lack_axes(server_url, node, name, dask):
+    opened = dvidclient.connect(server_url).node(node)
+    volume = opened.create_volume(name, MetaInfo((3, 40, 30, 20), "u2", "cxyz"))
+    everything = np.s_[0:20, 0:30, 0:40]
+    volume[everything] = dask.full((1, 1, 1, 3), 7, dtype="u1")
+    assert (volume[everything] == 7).all()
+    plane = np.arange(30 * 40 * 3, dtype="u2").reshape(30, 40, 3)
+    volume[5, 0:30, 0:40] = dask.from_array(plane, chunks=(7, 40, 2))
+    np.testing.assert_array_equal(volume[5, :, :], plane)
+    assert (volume[6, :, :] == 7).all()
+    volume[3:3, 0:30, 0:40] = dask.full((30, 40, 3), 1, dtype="u2")
+    assert volume.shape == (20, 30, 40, 3)
+
+
+def test_what_was_read_lazily_is_written_lazily(em, dask):
+    volume, voxels = em
+    told = []
+    volume.write(..., volume.to_dask(chunks=(30, 40, 41)) + np.uint16(1), progress=lambda *done: told.append(done))
+    np.testing.assert_array_equal(volume, voxels + 1)
+    assert told[-1] == (voxels.nbytes, voxels.nbytes)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    xarray = pytest.importorskip("xarray")
+    volume[...] = xarray.DataArray(dask.from_array(voxels, chunks=50), dims=("z", "y", "x"))
+    np.testing.assert_array_equal(volume, voxels)
+
+
+def test_chunks_are_written_by_other_processes(em, dask):
+    volume, voxels = em
+    context = multiprocessing.get_context("spawn")
+    config = pytest.importorskip("dask.config")
+    with (
+        concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool,
+        config.set(scheduler="processes", pool=pool),
+    ):
+        volume[...] = dask.from_array(voxels[::-1], chunks=(35, 40, 90))
+        np.testing.assert_array_equal(volume, voxels[::-1])
+        with pytest.raises(BadArgument, match="expected a chunk of uint16"):
+            volume[...] = dask.zeros((70, 80, 90), dtype="u2").map_blocks(np.float32, dtype="u2", meta=voxels[:0])
+
+
+def test_pieces_that_share_blocks_all_stay_where_whole_blocks_are_written(em, dask):
+    volume, voxels = em
+    whole = dataclasses.replace(volume.transfer, unaligned_writes=False)
+    source = dask.from_array(voxels[:, ::-1, :, None], chunks=(33, 20, 90, 1))
+    box = volume._selection(...).box
+    for _ in range(3):
+        volume[...] = np.zeros((), "u2")
+        lazy.write_dask(whole, box, source, workers=4)
+        np.testing.assert_array_equal(volume, voxels[:, ::-1])
+
+
+def test_dask_arrays_that_do_not_fit_are_refused_before_anything_is_computed(em, dask):
+    volume, _ = em
+    source = Chunks(dask, (70, 80, 90), 40, "u2")
+    unknown = source.array[source.array > 3]
+    for key, array, said in (
+        (np.s_[...], source.array.astype("i4"), "expected values that fit uint16, got int32"),
+        (np.s_[0:70, 0:80, 0:80], source.array, r"expected the shape \(70, 80, 80\), got \(70, 80, 90\)"),
+        (np.s_[...], unknown, "expected the shape"),
+    ):
+        with pytest.raises(BadArgument, match=f"^voxels: {said}"):
+            volume[key] = array
+    with pytest.raises(BadArgument, match="workers: expected"):
+        volume.write(..., source.array, workers=0)
+    assert source.made == 0
+
+
+def test_chunks_that_are_not_what_their_array_says_are_refused(em, dask):
+    volume, voxels = em
+    zeros = dask.zeros((70, 80, 90), chunks=40, dtype="u2")
+    for lying in (lambda block: block.astype("f4"), lambda block: block[1:]):
+        with pytest.raises(BadArgument, match=r"voxels: expected a chunk of uint16 and the shape .* for x "):
+            volume[...] = zeros.map_blocks(lying, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
+    np.testing.assert_array_equal(volume, voxels)
+
+
+def test_a_lower_resolution_is_not_written_and_a_piece_that_is_refused_is_named(server_url, name, dask, admin_token):
+    root = dvidclient.connect(server_url, admin_token or None).create_repo(name).root
+    labels = root.create("labelmap", "bodies", MaxDownresLevel=1, BlockSize=(32, 32, 32))
+    labels[0:64, 0:64, 0:64] = 7
+    source = Chunks(dask, (64, 64, 64), 32, "u8")
+    with pytest.raises(BadArgument, match="can be written at scale 0"):
+        labels.at_scale(1)[0:64, 0:64, 0:64] = source.array
+    assert source.made == 0
+    root.commit()
+    locked = dvidclient.connect(server_url).node(root.uuid)["bodies"]
+    with pytest.raises(ServerRefused, match=r"writing x \d+:\d+, y \d+:\d+, z \d+:\d+ of labelmap 'bodies'"):
+        locked[0:64, 0:64, 0:64] = source.array
+
+
+@settings(deadline=None)
+@given(
+    start=st.integers(-200, 200),
+    chunks=st.lists(st.integers(0, 100), max_size=20),
+    block=st.sampled_from([1, 32, 64]),
+)
+def test_joined_chunks_are_whole_chunks_and_as_long_as_blocks(start, chunks, block):
+    pieces = lazy.joined(start, chunks, block)
+    assert sum(pieces) == sum(chunks)
+    ends = {start + sum(chunks[: at + 1]) for at in range(len(chunks))}
+    cuts = [start + sum(pieces[: at + 1]) for at in range(len(pieces))]
+    assert set(cuts) <= ends
+    assert all(piece >= block or cut % block == 0 for piece, cut in list(zip(pieces, cuts, strict=True))[:-1])
+    assert all(0 < piece < block + max(chunks) for piece in pieces)
