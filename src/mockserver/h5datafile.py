@@ -163,14 +163,22 @@ class DataFile:
             NotThere: there is none of the name.
             Refused: the node takes no changes.
         """
-        if not node.is_open:
-            why = "is committed" if node.locked else "has children"
-            raise Refused(f"node {node.uuid!r} {why}: write to a child of it (POST .../newversion)")
+        self.check_open(node)
         file = self._opened()
         holder = self.holder(node, name)
         if holder is not node:
             file.copy(file[holder.path][name], file[node.path], name)
         return file[node.path][name]
+
+    def check_open(self, node: Node) -> None:
+        """Whether the data of a node may be changed.
+
+        Raises:
+            Refused: the node takes no changes.
+        """
+        if not node.is_open:
+            why = "is committed" if node.locked else "has children"
+            raise Refused(f"node {node.uuid!r} {why}: write to a child of it (POST .../newversion)")
 
     def _opened(self) -> h5py.File:
         if self._closed:

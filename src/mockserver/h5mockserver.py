@@ -46,139 +46,24 @@ if __name__ == "__main__":
         sys.exit(f"h5mockserver: needs {', '.join(missing)}: pip install 'dvidclient[hdf5]'")
 
 import argparse
-import json
 import os
 import re
 import socket
 import subprocess
 import threading
-import uuid as uuids
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
-import h5py
-import numpy as np
-
-from dvidclient.axistags import AxisTags
-from dvidclient.errors import MetadataError
-from dvidclient.volume_metainfo import MetaInfo
 from mockserver.h5check import check, child_environment
 from mockserver.h5datafile import DataFile, open_locked
-from mockserver.h5errors import FileUnusable, NotThere, Refused
-from mockserver.h5instances import natural_type
+from mockserver.h5errors import FileUnusable
+from mockserver.h5making import H5MockServerDataFile
 from mockserver.h5requests import MOST_REQUEST_BYTES
 from mockserver.h5supervisor import serve
-from mockserver.h5tree import ALL_NODES, DATASETS, Node, add_node, add_repo, checked_name
-from mockserver.h5volume import INSTANCE, SLAB_BYTES, create_volume
+
+__all__ = ["PORT", "H5MockServer", "H5MockServerDataFile", "main"]
 
 PORT = 8000
-
-
-class H5MockServerDataFile:
-    """A file to be served, to be made or added to: a context manager. What a call added is in the file when it returns.
-
-    Args:
-        path: made where it does not exist.
-
-    Raises:
-        FileUnusable: on entering, where the file is in use, or no file of this kind.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._data: DataFile | None = None
-        self._descriptor = -1
-
-    def __enter__(self) -> H5MockServerDataFile:
-        if not self.path.exists():
-            _make(self.path)
-        self._descriptor = open_locked(self.path)
-        try:
-            self._data = DataFile(self.path, self._descriptor)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            os.close(self._descriptor)
-            raise FileUnusable(f"{self.path} is corrupt: {' '.join(str(error).split())}") from error
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened().close()
-        self._data = None
-        os.close(self._descriptor)
-
-    def add_node(self, dataset: str, uuid: str, parent: str | None = None) -> None:
-        """Adds a version.
-
-        Args:
-            dataset: name of a dataset; made where there is none.
-            uuid: of the new version: any text without ``/`` and ``:``.
-            parent: UUID of the version before; default: the last one added to the dataset, which takes no more changes then.
-
-        Raises:
-            ValueError: the UUID is there already, or cannot be one.
-        """
-        data = self._opened()
-        with data.writing(f"adding node {uuid!r}", versions=True) as file:
-            if uuid in data.tree.nodes:
-                raise Refused(f"there is a node {uuid!r} already")
-            repo = data.tree.repos.get(dataset)
-            parents: list[str] = []
-            if repo is None:
-                if f"{DATASETS}/{checked_name(dataset, 'dataset')}" not in file:
-                    add_repo(file, dataset)
-            else:
-                parents = [repo.nodes[-1].uuid if parent is None else data.tree.find(parent).uuid]
-            if parent is not None and (repo is None or data.tree.nodes[parents[0]].repo != dataset):
-                raise NotThere(f"dataset {dataset!r} has no node {parent!r}")
-            add_node(file, Node(uuid, dataset, parents))
-
-    def add_volume(
-        self, dataset: str, name: str, tagged_view: Any, *, uuid: str | None = None, compression: str | None = None
-    ) -> None:
-        """Adds a volume.
-
-        Args:
-            dataset: name of a dataset that has a version.
-            name: name of the volume.
-            tagged_view: array with axis tags: a ``vigra.VigraArray`` or a ``dvidclient.axistags.TaggedArray``, of any order of
-                x, y, z and c. The file keeps the order. ``resolution`` and ``description`` of its axes, where all have a
-                resolution, become size and unit of a voxel.
-            uuid: the version that gets it; default: the last one added to the dataset. Later versions show it, too.
-            compression: ``"gzip"``, ``"lzf"`` or None.
-
-        Raises:
-            ValueError: there is no such dataset, or data of the name already, or the array cannot be a volume.
-        """
-        data = self._opened()
-        if getattr(tagged_view, "axistags", None) is None:
-            raise Refused(f"expected an array with axis tags (vigra.taggedView), got {type(tagged_view).__name__}")
-        tags = AxisTags(tagged_view.axistags)
-        plain = np.asarray(tagged_view)
-        info = _metainfo(plain, tags)
-        with data.writing(f"adding volume {name!r}") as file:
-            if dataset not in data.tree.repos:
-                raise NotThere(f"there is no dataset {dataset!r} with a node: add_node comes first")
-            node = data.tree.repos[dataset].nodes[-1] if uuid is None else data.tree.find(uuid)
-            group = file[node.path]
-            if node.repo != dataset:
-                raise Refused(f"node {node.uuid!r} is of the dataset {node.repo!r}, not of {dataset!r}")
-            if checked_name(name, "name") in group:
-                raise Refused(f"node {node.uuid!r} has data named {name!r} already")
-            stored = create_volume(group, name, info, axistags=tags, compression=compression).dataset
-            stored.attrs[INSTANCE] = json.dumps(
-                {"TypeName": natural_type(info), "Tags": {}, "DataUUID": uuids.uuid4().hex}
-            )
-            edge = stored.chunks[0]
-            step = max(1, SLAB_BYTES // max(1, plain[:1].nbytes) // edge) * edge
-            for at in range(0, plain.shape[0], step):
-                stored[at : at + step] = plain[at : at + step]
-
-    def _opened(self) -> DataFile:
-        if self._data is None:
-            raise ValueError(f"{self.path} is not open: use 'with H5MockServerDataFile(...) as server_datafile'")
-        return self._data
 
 
 class H5MockServer:
@@ -306,45 +191,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"h5mockserver: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _make(path: Path) -> None:
-    """An empty file of this kind; whole, or not there."""
-    fresh = path.with_name(f"{path.name}.{uuids.uuid4().hex[:8]}.new")
-    try:
-        with h5py.File(fresh, "w") as file:
-            file.create_group(DATASETS, track_order=True)
-            file.create_group(ALL_NODES)
-        fresh.rename(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise FileUnusable(f"{path} cannot be made: {' '.join(str(error).split())}") from error
-
-
-def _metainfo(array: np.ndarray[Any, Any], tags: AxisTags) -> MetaInfo:
-    """What an array with axis tags is as a volume.
-
-    Raises:
-        Refused: it cannot be one.
-    """
-    keys = tags.keys()
-    if not set(keys) <= set("xyzc") or not set(keys) & set("xyz"):
-        raise Refused(f"expected the axes x, y, z and c in any order, got {''.join(keys)!r}")
-    size = dict(zip(keys, array.shape, strict=True))
-    steps = [tags[axis].resolution for axis in "xyz" if axis in keys]
-    known = all(step > 0 for step in steps)
-    at = {axis: tags[axis] for axis in "xyz" if axis in keys}
-    filled = [at.get(axis) for axis in "xyz"]
-    try:
-        return MetaInfo(
-            (size.get("c", 1), *(size.get(axis, 1) for axis in "xyz")),
-            array.dtype,
-            "cxyz",
-            voxel_size=tuple(steps[0] if info is None else info.resolution for info in filled) if known else None,
-            units=tuple("" if info is None else info.description for info in filled) if known else None,
-        )
-    except MetadataError as error:
-        raise Refused(str(error)) from error
 
 
 if __name__ == "__main__":

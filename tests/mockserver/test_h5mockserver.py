@@ -231,8 +231,24 @@ def test_a_later_node_shows_the_volumes_of_the_one_before_until_it_has_its_own(p
         (lambda f: f.add_volume("d", "v", tagged(np.zeros((2, 2), complex), "xy")), "dtype"),
         (lambda f: f.add_volume("no", "v", tagged(np.zeros((2, 2), np.uint8), "xy")), "no dataset 'no'"),
         (lambda f: f.add_volume("d", "a/b", tagged(np.zeros((2, 2), np.uint8), "xy")), "without '/'"),
-        (lambda f: f.add_volume("d", "there", tagged(np.zeros((2, 2), np.uint8), "xy")), "named 'there' already"),
-        (lambda f: f.add_node("d", "abc"), "a node 'abc' already"),
+        (
+            lambda f: f.add_volume("d", "there", tagged(np.ones((2, 2), np.uint8), "xy")),
+            "named 'there' already, which differ",
+        ),
+        (
+            lambda f: f.add_volume("d", "there", tagged(np.zeros((2, 3), np.uint8), "xy")),
+            "named 'there' already, which differ",
+        ),
+        (
+            lambda f: f.add_volume("d", "there", tagged(np.zeros((2, 2), np.uint16), "xy")),
+            "named 'there' already, which differ",
+        ),
+        (
+            lambda f: f.add_volume("d", "there", tagged(np.zeros((2, 2), np.uint8), "yx")),
+            "named 'there' already, which differ",
+        ),
+        (lambda f: f.add_node("other", "abc"), "a node 'abc' already, of the dataset 'd', not of 'other'"),
+        (lambda f: f.add_node("d", "abc", parent="abc"), "a node 'abc' already, its parent is none, not 'abc'"),
         (lambda f: f.add_node("d", "x/y"), "without '/'"),
         (lambda f: f.add_node("d", "x:y"), "none with ':'"),
         (lambda f: f.add_node("d", "\ud800"), "control characters"),
@@ -249,6 +265,59 @@ def test_what_cannot_be_added_is_refused_and_leaves_the_file_as_it_was(path, cal
     assert path.read_bytes() == before
     with H5MockServerDataFile(path) as made:
         made.add_volume("d", "v", tagged(np.zeros((2, 2), np.uint8), "xy"))
+
+
+def test_a_program_that_makes_a_file_may_be_run_again(path):
+    view = tagged(random_voxels((70, 30, 20)).astype(np.float32), "zyx")
+    view[0, 0, 0] = np.nan
+
+    def make(last):
+        with H5MockServerDataFile(path) as made:
+            made.add_node("d", "first")
+            made.add_volume("d", "v", view, compression="gzip")
+            made.add_node("d", "second", parent="first")
+            made.add_volume("d", "w", view)
+            made.add_volume("d", "v", last)
+
+    make(tagged(random_voxels((3, 4)), "yx"))
+    before = path.read_bytes()
+    make(tagged(random_voxels((3, 4)), "yx"))
+    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match=r"node 'second' has data named 'v' already, which differ: .* replace=True"):
+        make(tagged(random_voxels((3, 4), seed=1), "yx"))
+    assert path.read_bytes() == before
+
+
+def test_the_example_of_the_readme_run_again_says_what_to_do_and_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vigra", array_module())
+    monkeypatch.chdir(tmp_path)
+    exec(README, {})
+    before = Path("mock_storage.h5").read_bytes()
+    # Its voxels are random: the first ones are not lost for the second.
+    with pytest.raises(ValueError, match="has data named 'my_volume' already, which differ"):
+        exec(README, {})
+    assert Path("mock_storage.h5").read_bytes() == before
+
+
+def test_a_volume_is_replaced_where_that_is_asked_for(file, serve):
+    new = random_voxels((5, 6, 7), np.uint16)
+    server = serve(file)
+    asked = Client(server.url)
+    before = asked.json("node/abc123/my_volume/info")["Base"]
+    asked.post("node/abc123/my_volume/tags", {"a": "b"})
+    asked.new("keyvalue", "kv")
+    server.shutdown()
+    with H5MockServerDataFile(file) as made:
+        made.add_volume("my_dataset", "my_volume", tagged(new, "xyz"), replace=True)
+        with pytest.raises(ValueError, match="named 'kv' already"):
+            made.add_volume("my_dataset", "kv", tagged(new, "xyz"), replace=True)
+        made.add_node("my_dataset", "next")
+        with pytest.raises(ValueError, match="'abc123' has children"):
+            made.add_volume("my_dataset", "my_volume", tagged(new, "zyx"), uuid="abc123", replace=True)
+    asked = Client(serve(file, same_process=True).url)
+    base = asked.json("node/abc123/my_volume/info")["Base"]
+    assert (base["TypeName"], base["Tags"], base["DataUUID"]) == ("uint16blk", {"a": "b"}, before["DataUUID"])
+    assert asked.get("node/abc123/my_volume/raw/0_1_2/5_6_7/0_0_0").data == new.transpose(2, 1, 0).tobytes()
 
 
 FULL_DISK = """
