@@ -41,7 +41,7 @@ class Command:
     def both(self, *words: object, code: int = 0) -> tuple[str, str]:
         """Standard output and error."""
         process = self.start(*words)
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=240)
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{errors}"
         assert "Traceback" not in errors
         return out, errors

@@ -149,7 +149,8 @@ def test_more_silent_clients_than_threads_do_not_keep_others_out(serve: Serve) -
 def test_a_reader_that_stops_is_given_up(serve: Serve) -> None:
     volume = Volume(serve(workers=1))
     volume.server.stop()
-    volume.server = serve(volume.server.data, workers=1, request_seconds=1)
+    volume.server = serve(volume.server.data, workers=1, request_seconds=2)
+    volume.server.rest()  # what it loads first may take longer than a request is given here
     client = volume.reading()
     eventually(lambda: volume.cut() == 1)
     client.close()
