@@ -15,10 +15,11 @@ from dvidclient.boxes import XYZ, Box
 from dvidclient.connection import Connection
 from dvidclient.errors import MetadataError
 from dvidclient.transfer import AUTO, WORKERS, Transfer
+from dvidclient.typenames import VOXEL_TYPES as VOXEL_TYPES
+from dvidclient.typenames import has_any_channels, image_type
 from dvidclient.volume_metainfo import MetaInfo
 
 AXES_TAG, MIN_TAG, MAX_TAG = "volume_axes", "volume_min", "volume_max"
-VOXEL_TYPES = ("uint8", "uint16", "uint32", "uint64", "float32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +112,14 @@ def metadata_of(info: Mapping[str, Any]) -> dict[str, Any]:
 
 def instance_type(metainfo: MetaInfo) -> str | None:
     """The type of instance for a volume, or None where DVID has none for its type of voxel."""
-    if metainfo.dtype.name not in VOXEL_TYPES:
-        return None
-    return "rgba8blk" if (metainfo.dtype.name, metainfo.channels) == ("uint8", 4) else f"{metainfo.dtype.name}blk"
+    return image_type(metainfo.dtype.name, metainfo.channels)
 
 
 def creation_settings(metainfo: MetaInfo) -> dict[str, str]:
     """The settings, beside type and name, to create an instance for a volume with."""
     settings = {}
     tags = {AXES_TAG: metainfo.axes}
-    if metainfo.channels > 1 and instance_type(metainfo) != "rgba8blk":
+    if metainfo.channels > 1 and has_any_channels(instance_type(metainfo) or ""):
         settings["Channels"] = str(metainfo.channels)
     if 0 not in metainfo.shape:
         first, last = corners(metainfo)

@@ -6,6 +6,7 @@ from typing import Any
 
 import h5py
 
+from dvidclient.typenames import VOXELS_OF, has_any_channels
 from mockserver.h5datafile import DataFile
 from mockserver.h5errors import Refused
 from mockserver.h5instances import TYPES, told_of, type_of
@@ -77,7 +78,8 @@ def help_of(typename: str) -> str:
     """What ``/api/help/{type}`` says: the settings of a type and its routes."""
     if typename not in TYPES:
         return f"{typename}\n\nBytes by key.\n\nGET, POST, DELETE .../key/KEY; GET .../keys; GET .../info\n"
-    dtype, channels, any_number = TYPES[typename]
+    dtype, channels = VOXELS_OF[typename]
+    any_number = has_any_channels(typename)
     count = "Channels      Number of channels, 1 if not given.\n" if any_number else ""
     return (
         f"{typename}\n\nA volume of {dtype} with {channels if not any_number else 'any number of'} channels in an HDF5 file.\n\n"

@@ -13,6 +13,7 @@ import numpy as np
 
 from dvidclient.boxes import Box
 from dvidclient.errors import MetadataError
+from dvidclient.typenames import EARLY_NAMES, VOXELS_OF, has_any_channels, image_type
 from dvidclient.volume_metainfo import MetaInfo
 from mockserver.h5datafile import DataFile
 from mockserver.h5errors import Refused
@@ -20,18 +21,8 @@ from mockserver.h5tree import MOST_ATTRIBUTE, Node, checked_name
 from mockserver.h5volume import INSTANCE, MOST_CHANNELS, Volume, create_volume, text_of
 
 KEYVALUE = "keyvalue"
-# Type of instance: type of voxel, channels, whether it may have another number of channels.
-TYPES: dict[str, tuple[str, int, bool]] = {
-    "uint8blk": ("uint8", 1, True),
-    "uint16blk": ("uint16", 1, True),
-    "uint32blk": ("uint32", 1, True),
-    "uint64blk": ("uint64", 1, True),
-    "float32blk": ("float32", 1, True),
-    "rgba8blk": ("uint8", 4, False),
-    "labelblk": ("uint64", 1, False),
-}
-# The names that the types had when the routes of /api/dataset were in use.
-EARLY_TYPES = {"grayscale8": "uint8blk", "labels32": "uint32blk", "labels64": "labelblk", "rgba8": "rgba8blk"}
+# Those that a dataset of HDF5 can be: nothing here knows of supervoxels.
+TYPES = (*(name for name in VOXELS_OF if has_any_channels(name)), "rgba8blk", "labelblk")
 
 
 def told_of(thing: h5py.Dataset | h5py.Group) -> dict[str, Any]:
@@ -57,7 +48,7 @@ def type_of(thing: h5py.Dataset | h5py.Group, volume: Volume | None) -> str:
         return KEYVALUE
     told = told_of(thing)["TypeName"]
     info = volume.metainfo
-    if told in TYPES and TYPES[told][0] == info.dtype.name and (TYPES[told][2] or TYPES[told][1] == info.channels):
+    if told in TYPES and _fits(told, info):
         return str(told)
     return natural_type(info)
 
@@ -66,7 +57,8 @@ def natural_type(info: MetaInfo) -> str:
     """The type of instance for voxels of which nothing else is known: 64-bit integers are labels."""
     if info.dtype.name == "uint64" and info.channels == 1:
         return "labelblk"
-    return "rgba8blk" if (info.dtype.name, info.channels) == ("uint8", 4) else f"{info.dtype.name}blk"
+    # A file may hold voxels that no DVID server has a type for.
+    return image_type(info.dtype.name, info.channels) or f"{info.dtype.name}blk"
 
 
 def create(data: DataFile, node: Node, typename: str, name: str, settings: Mapping[str, Any]) -> None:
@@ -82,9 +74,9 @@ def create(data: DataFile, node: Node, typename: str, name: str, settings: Mappi
     Raises:
         Refused: it cannot be.
     """
-    typename = EARLY_TYPES.get(typename, typename)
+    typename = EARLY_NAMES.get(typename, typename)
     if typename != KEYVALUE and typename not in TYPES:
-        known = ", ".join([*TYPES, KEYVALUE, *EARLY_TYPES])
+        known = ", ".join([*TYPES, KEYVALUE, *EARLY_NAMES])
         raise Refused(f"there is no type {typename!r} here, only {known}")
     checked_name(name, "dataname")
     given = {str(key).lower(): value for key, value in settings.items()}
@@ -135,12 +127,17 @@ def set_tags(data: DataFile, node: Node, name: str, tags: Mapping[str, Any], *, 
     thing.attrs[INSTANCE] = text
 
 
+def _fits(typename: str, info: MetaInfo) -> bool:
+    dtype, channels = VOXELS_OF[typename]
+    return info.dtype.name == dtype and (info.channels == channels or has_any_channels(typename))
+
+
 def _metainfo(typename: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> MetaInfo:
-    dtype, channels, any_channels = TYPES[typename]
+    dtype, channels = VOXELS_OF[typename]
     try:
         if "Axes" in settings:
             info = MetaInfo.from_metadata(settings)
-            if info.dtype.name != dtype or (info.channels != channels and not any_channels):
+            if not _fits(typename, info):
                 raise Refused(
                     f"type {typename} holds {dtype} with {channels} channels, not {info.channels} of {info.dtype}"
                 )
@@ -148,7 +145,7 @@ def _metainfo(typename: str, settings: Mapping[str, Any], given: Mapping[str, An
             return info
         if "channels" in given:
             wanted = _integers("Channels", given["channels"], 1)[0]
-            if wanted != channels and not any_channels:
+            if wanted != channels and not has_any_channels(typename):
                 raise Refused(f"Channels: type {typename} has {channels}, not {wanted}")
             channels = wanted
         _check_channels(channels)
