@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dvidclient.connection import quoted
+from dvidclient.connection import Connection, quoted
 from dvidclient.data import instance_at
 from dvidclient.data.instance import Instance
 from dvidclient.display import html_fields
 from dvidclient.errors import BadArgument
-from dvidclient.log import as_lines, log_lines
+from dvidclient.log import Logged, as_lines
 from dvidclient.volume_client import VolumeClient
 from dvidclient.volume_metainfo import MetaInfo
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dvidclient.repo import Repo
 
 
-class Node:
+class Node(Logged):
     """A version of a repo. ``node["name"]`` is a data instance at this version.
 
     What it tells of itself is what the server said when the repo was opened or last refreshed.
@@ -32,6 +32,11 @@ class Node:
     def path(self) -> str:
         """Of its requests."""
         return f"/api/node/{quoted(self.uuid, 'uuid')}"
+
+    @property
+    def connection(self) -> Connection:
+        """To its server."""
+        return self.repo.connection
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -64,16 +69,6 @@ class Node:
         return self.document.get("Locked") is True
 
     @property
-    def created(self) -> str:
-        """When it was made, as the server writes times (RFC 3339)."""
-        return str(self.document.get("Created") or "")
-
-    @property
-    def updated(self) -> str:
-        """When its state, note or log last changed."""
-        return str(self.document.get("Updated") or "")
-
-    @property
     def parents(self) -> list[Node]:
         """The versions it builds on."""
         return [self.repo.node_of_version(version) for version in self.document.get("Parents") or []]
@@ -82,15 +77,6 @@ class Node:
     def children(self) -> list[Node]:
         """The versions that build on it."""
         return [self.repo.node_of_version(version) for version in self.document.get("Children") or []]
-
-    @property
-    def log(self) -> list[str]:
-        """The lines of its log, asked for anew."""
-        return log_lines(self._connection.ask(f"{self.path}/log", f"the log of {self}"))
-
-    def write_log(self, lines: str | Iterable[str]) -> None:
-        """Adds lines to its log."""
-        self._tell("log", f"writing to the log of {self}", {"log": as_lines(lines)})
 
     def write_note(self, note: str) -> None:
         """Says something else of it."""
@@ -136,14 +122,14 @@ class Node:
         """
         document = {"typename": typename, "dataname": name}
         document.update({key: _setting(value) for key, value in settings.items()})
-        self._connection.tell(
+        self.connection.tell(
             f"/api/repo/{quoted(self.uuid, 'uuid')}/instance", f"making the instance {name!r}", document=document
         )
         return self.refresh()[name]
 
     def create_volume(self, name: str, metainfo: MetaInfo) -> Any:
         """Makes a volume of images from its shape, type and axes; the instance at this node."""
-        VolumeClient.create_volume(self._connection, self.uuid, name, metainfo)
+        VolumeClient.create_volume(self.connection, self.uuid, name, metainfo)
         return self.refresh()[name]
 
     def __getitem__(self, name: str) -> Any:
@@ -203,12 +189,8 @@ class Node:
             },
         )
 
-    @property
-    def _connection(self) -> Any:
-        return self.repo.server.connection
-
     def _tell(self, kind: str, what: str, document: dict[str, Any]) -> Any:
-        return self._connection.tell(f"{self.path}/{kind}", what, document=document)
+        return self.connection.tell(f"{self.path}/{kind}", what, document=document)
 
 
 def _setting(value: Any) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dvidclient.arguments import text
-from dvidclient.connection import quoted
+from dvidclient.connection import Connection, quoted
 from dvidclient.display import counted, html_table
 from dvidclient.errors import BadArgument
-from dvidclient.log import as_lines, log_lines
+from dvidclient.log import Logged
 from dvidclient.node import Node
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MASTER = "master"
 
 
-class Repo:
+class Repo(Logged):
     """A repo as the server described it when it was opened, last changed here, or refreshed.
 
     Args:
@@ -28,11 +28,26 @@ class Repo:
 
     def __init__(self, server: Server, document: Mapping[str, Any]) -> None:
         self.server = server
-        self.document = document
+        self._document = document
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """How the server describes it."""
+        return self._document
+
+    @property
+    def connection(self) -> Connection:
+        """To its server."""
+        return self.server.connection
+
+    @property
+    def path(self) -> str:
+        """Of its requests."""
+        return f"/api/repo/{quoted(self.uuid, 'uuid')}"
 
     def refresh(self) -> Repo:
         """Asks the server anew."""
-        self.document = self.server.connection.get_json(f"{self._path}/info", f"asking for repo {self.alias!r}")
+        self._document = self.connection.get_json(f"{self.path}/info", f"asking for {self}")
         return self
 
     @property
@@ -49,27 +64,6 @@ class Repo:
     def description(self) -> str:
         """What it is for."""
         return str(self.document.get("Description") or "")
-
-    @property
-    def created(self) -> str:
-        """When it was made, as the server writes times (RFC 3339)."""
-        return str(self.document.get("Created") or "")
-
-    @property
-    def updated(self) -> str:
-        """When it was last changed."""
-        return str(self.document.get("Updated") or "")
-
-    @property
-    def log(self) -> list[str]:
-        """The lines of its log, asked for anew."""
-        return log_lines(self.server.connection.ask(f"{self._path}/log", f"the log of repo {self.alias!r}"))
-
-    def write_log(self, lines: str | Iterable[str]) -> None:
-        """Adds lines to its log."""
-        self.server.connection.tell(
-            f"{self._path}/log", f"writing to the log of repo {self.alias!r}", document={"log": as_lines(lines)}
-        )
 
     @property
     def nodes(self) -> dict[str, Node]:
@@ -144,9 +138,9 @@ class Repo:
     def merge(self, parents: Iterable[Node | str], note: str = "") -> Node:
         """Makes a version of which the given ones, all committed and without conflicts, are the parents."""
         uuids = [parent.uuid if isinstance(parent, Node) else self.node(parent).uuid for parent in parents]
-        answer = self.server.connection.tell(
-            f"{self._path}/merge",
-            f"merging {len(uuids)} versions of repo {self.alias!r}",
+        answer = self.connection.tell(
+            f"{self.path}/merge",
+            f"merging {len(uuids)} versions of {self}",
             document={"mergeType": "conflict-free", "parents": uuids, "note": note},
         )
         return self.refresh().node(answer["child"])
@@ -155,12 +149,15 @@ class Repo:
         """Deletes the repo with all its data. Servers want an admin's token for it."""
         if not imsure:
             raise BadArgument(f"deleting repo {self.alias!r} deletes all its data: say imsure=True")
-        self.server.connection.tell(
-            f"/api/repo/{self.uuid}",
-            f"deleting repo {self.alias!r}",
+        self.connection.tell(
+            self.path,
+            f"deleting {self}",
             method="DELETE",
             query={"imsure": True, "passcode": passcode},
         )
+
+    def __str__(self) -> str:
+        return f"repo {self.alias!r}"
 
     def __repr__(self) -> str:
         return (
@@ -184,10 +181,6 @@ class Repo:
         )
         instances = [(name, document["Base"]["TypeName"]) for name, document in sorted(self.instance_documents.items())]
         return table + html_table("instances", ["name", "type"], instances)
-
-    @property
-    def _path(self) -> str:
-        return f"/api/repo/{quoted(self.uuid, 'uuid')}"
 
     @property
     def _node_documents(self) -> Mapping[str, Mapping[str, Any]]:

@@ -135,6 +135,16 @@ def test_logs_and_notes_are_written_and_read(repo):
     assert root.note == "said anew"
 
 
+def test_repos_and_versions_tell_when_they_were_made_and_changed(repo):
+    root = repo.root
+    root.write_note("later")
+    for one in (repo, root):
+        assert re.match(r"\d{4}-\d\d-\d\dT", one.created)
+        assert one.created <= one.updated
+    assert root.updated > root.created
+    assert (str(repo), str(root)) == (f"repo {repo.alias!r}", f"version {root.uuid[:8]} of repo {repo.alias!r}")
+
+
 def test_instances_are_made_found_tagged_and_deleted(repo):
     root = repo.root
     made = root.create("keyvalue", "values", versioned=True)

@@ -53,7 +53,7 @@ class Instance:
     @property
     def connection(self) -> Connection:
         """To its server."""
-        return self.node.repo.server.connection
+        return self.node.connection
 
     def refresh(self) -> Instance:
         """Asks the server anew."""
