@@ -121,12 +121,13 @@ class Cutouts(Answers):
             raise Refused("compression: voxels are taken uncompressed only")
         wanted = cutout(dims, size, offset)
         with self.data.writing(f"writing {wanted.box} of {name!r}"):
-            volume = h5instances.own_volume(self.data, self.node(uuid), plain(name))
+            volume = self.data.volume(self.node(uuid), plain(name))
             self._check_size(wanted.box, volume, self.most_bytes)
             expected = wanted.box.voxels * volume.voxel_bytes
             if req.content_length != expected:
                 raise Refused(f"expected {expected} bytes of voxels for {wanted.box}, got {req.content_length or 0}")
-            volume = volume.set_extents(wanted.box)
+            # Only now: the first write at a version copies the volume of its parent.
+            volume = h5instances.own_volume(self.data, self.node(uuid), plain(name)).set_extents(wanted.box)
             for slab in volume.slabs(wanted.box):
                 body = req.bounded_stream.read(slab.voxels * volume.voxel_bytes)
                 x, y, z = slab.size_xyz

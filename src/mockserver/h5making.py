@@ -46,8 +46,10 @@ class H5MockServerDataFile:
         self._descriptor = open_locked(self.path)
         try:
             self._data = DataFile(self.path, self._descriptor)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except BaseException as error:
             os.close(self._descriptor)
+            if not isinstance(error, (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)):
+                raise
             raise FileUnusable(f"{self.path} is corrupt: {' '.join(str(error).split())}") from error
         return self
 
@@ -161,10 +163,16 @@ def _make(path: Path) -> None:
         with h5py.File(fresh, "w") as file:
             file.create_group(DATASETS, track_order=True)
             file.create_group(ALL_NODES)
-        fresh.rename(path)
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass  # another program has made it meanwhile
+        except OSError:
+            fresh.rename(path)  # where the file system has no links
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise FileUnusable(f"{path} cannot be made: {' '.join(str(error).split())}") from error
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _holds(thing: h5py.Dataset | h5py.Group, info: MetaInfo, tags: AxisTags, array: np.ndarray[Any, Any]) -> bool:

@@ -46,6 +46,7 @@ if __name__ == "__main__":
         sys.exit(f"h5mockserver: needs {', '.join(missing)}: pip install 'dvidclient[hdf5]'")
 
 import argparse
+import contextlib
 import os
 import re
 import socket
@@ -120,7 +121,11 @@ class H5MockServer:
         command += ["--read-only"] if self._read_only else []
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment())
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        try:
+            line = self._process.stdout.readline()
+        except BaseException:
+            self.shutdown()
+            raise
         found = re.search(r"(http://\S+)/$", line.strip())
         if found is None:
             self.shutdown()
@@ -152,26 +157,22 @@ class H5MockServer:
     def _start_thread(self) -> None:
         from mockserver.h5worker import http_server, stop_http
 
-        descriptor = open_locked(self.path, read_only=self._read_only)
-        try:
+        with contextlib.ExitStack() as stack:
+            descriptor = open_locked(self.path, read_only=self._read_only)
+            stack.callback(os.close, descriptor)
             for note in check(self.path, descriptor):
                 print(note, file=sys.stderr)
             data = DataFile(self.path, descriptor, read_only=self._read_only)
+            stack.callback(data.close)
             listener = socket.create_server(self.address)
-        except BaseException:
-            os.close(descriptor)
-            raise
+            closing = stack.pop_all()
         host, port = listener.getsockname()[:2]
         server = http_server(data, listener, MOST_REQUEST_BYTES)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
 
-        def end() -> None:
-            stop_http(server, thread)
-            data.close()
-            os.close(descriptor)
-
-        self._end = end
+        closing.callback(stop_http, server, thread)
+        self._end = closing.close
         self._url = f"http://{host}:{port}"
 
 

@@ -55,7 +55,7 @@ class Client:
 
     def __init__(self, url):
         self.url = url
-        self.pool = urllib3.PoolManager(retries=False, timeout=30)
+        self.pool = urllib3.PoolManager(retries=False, timeout=120)
 
     def ask(self, method, path, body=None, **options):
         if isinstance(body, dict):

@@ -24,7 +24,7 @@ def run(path, *options):
         env=child_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

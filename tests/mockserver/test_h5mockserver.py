@@ -84,7 +84,7 @@ def test_it_starts_says_where_and_stops_when_it_is_told(file, voxels, how, numbe
             client = VolumeClient(url, "abc123", "my_volume")
             client.modify_subvolume((0, 0, 0, 0), (1, 2, 2, 2), np.full((1, 2, 2, 2), 7, np.uint8))
             process.send_signal(number)
-            assert process.wait(30) == 0
+            assert process.wait(120) == 0
             assert process.stdout.read() == ""
         finally:
             process.kill()
@@ -107,7 +107,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_its_processes_and_stops_it(file):
         try:
             process.stdout.readline()
             os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(30) == 0
+            assert process.wait(120) == 0
             assert process.stderr.read() == ""
         finally:
             process.kill()
@@ -132,6 +132,30 @@ def test_a_server_in_this_process_answers_and_ends(file):
         client.modify_subvolume((0, 0, 0, 0), (1, 2, 2, 2), np.full((1, 2, 2, 2), 7, np.uint8))
     with h5py.File(file, "r+") as opened:
         assert (opened["/all_nodes/abc123/my_volume"][:2, :2, :2] == 7).all()
+
+
+def test_a_server_that_gets_no_port_leaves_the_file_to_others(file, serve, tmp_path):
+    other = tmp_path / "other.h5"
+    other.write_bytes(file.read_bytes())
+    port = int(serve(other).url.rpartition(":")[2])
+    with pytest.raises(OSError, match="in use"):
+        H5MockServer(file, ("127.0.0.1", port), same_process=True).start()
+    with H5MockServerDataFile(file) as opened:
+        opened.add_node("my_dataset", "next")
+
+
+def test_a_file_that_another_program_makes_meanwhile_is_not_overwritten(path, monkeypatch):
+    link = os.link
+
+    def slow_link(fresh, made):
+        path.write_bytes(b"of another program")
+        link(fresh, made)
+
+    monkeypatch.setattr(os, "link", slow_link)
+    with pytest.raises(FileUnusable, match="not an HDF5 file"), H5MockServerDataFile(path):
+        pass
+    assert path.read_bytes() == b"of another program"
+    assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_file_that_is_only_read_is_never_changed(file, serve):

@@ -244,6 +244,16 @@ def test_a_write_at_a_version_is_seen_there_and_later_but_not_before(client, vox
     assert client.get(f"{VOLUME}/raw/0_1_2/2_1_1/100_0_0").data == b"\0\0"
 
 
+def test_a_write_that_is_refused_copies_no_volume(client, file):
+    client.post("node/abc123/commit", {})
+    child = client.post("node/abc123/newversion", {}).json()["child"]
+    before = file.stat().st_size
+    assert client.post(f"node/{child}/my_volume/raw/0_1_2/2_2_2/0_0_0", b"1").status == 400
+    assert file.stat().st_size == before
+    with h5py.File(file, locking=False) as opened:
+        assert list(opened[f"/all_nodes/{child}"]) == []
+
+
 def test_settings_of_an_instance_are_kept(client):
     client.new(
         "uint16blk",
@@ -467,7 +477,7 @@ def test_what_is_no_request_is_refused_and_pages_may_read_why(client, request_li
         # Where the rest of what was sent comes after the answer, the system drops the answer, now and then.
         with (
             contextlib.suppress(ConnectionError),
-            socket.create_connection((address.hostname, address.port), timeout=20) as connection,
+            socket.create_connection((address.hostname, address.port), timeout=60) as connection,
         ):
             connection.sendall(request_line)
             head = connection.makefile("rb").read(4096).decode("latin-1")
@@ -496,7 +506,7 @@ def test_other_methods_are_told_and_head_is_get_without_a_body(client):
     assert answer.status < 300
     assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
     address = urllib.parse.urlsplit(client.url)
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
         path = f"/api/{VOLUME}/raw/0_1_2/40_30_20/0_0_0"
         connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
         head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")

@@ -156,7 +156,7 @@ def test_a_worker_that_hangs_in_the_hdf5_library_is_ended(path):
             assert asked.json("server/info")["Storage backend"] == "hdf5"
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(120) == 0
         said = process.stderr.read()
     assert "a worker ended (signal 9) while reading x 0:512" in said
     assert "of 'v', for more than 0.05 s" in said
