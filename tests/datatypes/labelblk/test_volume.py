@@ -190,6 +190,14 @@ def test_a_labelblk_is_not_the_half_of_another_one(volume: Labels) -> None:
     assert volume.info()["Base"]["Syncs"] == []
 
 
+@pytest.mark.parametrize("typename", ["labelarray", "labelmap", "roi", "keyvalue"])
+def test_a_labelblk_is_synced_with_labelvols_only(volume: Labels, typename: str) -> None:
+    volume.make(typename, "other")
+    reply = volume.ask("POST", "sync", {"sync": "other"})
+    assert (reply.status_code, "'other' is a " + typename in reply.text) == (400, True)
+    assert volume.info()["Base"]["Syncs"] == []
+
+
 def test_metadata_tells_of_extents(volume: Labels) -> None:
     volume.write((0, 0, 16), stripes(CUBE, 1))
     found = volume.get("metadata")

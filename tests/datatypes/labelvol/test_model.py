@@ -72,7 +72,7 @@ class Editing(RuleBasedStateMachine):
     @rule(data=st.data())
     def merge(self, data: st.DataObject) -> None:
         labels = data.draw(st.lists(LABELS, min_size=2, max_size=4, unique=True))
-        taken = set(labels[1:]) <= set(self.labels())
+        taken = set(labels) <= set(self.labels())
         reply = self.pair.bodies("POST", "merge", labels, node=self.node)
         assert reply.status_code == (200 if taken else 400)
         if taken:
@@ -84,7 +84,7 @@ class Editing(RuleBasedStateMachine):
         mask = (np.random.default_rng(seed).random(SHAPE) < share) & (self.voxels == label)
         query = "" if other is None else f"?splitlabel={other}"
         reply = self.pair.bodies("POST", f"split/{label}{query}", volume_of(places(mask)), node=self.node)
-        taken = bool(mask.any()) and other != label
+        taken = bool(mask.any()) and other != label and not mask[self.voxels == label].all()
         assert reply.status_code == (200 if taken else 400)
         if taken:
             self.voxels[mask] = reply.json["label"]
@@ -93,7 +93,8 @@ class Editing(RuleBasedStateMachine):
     def split_coarse(self, label: int, column: int) -> None:
         part = self.voxels[:, :8, 8 * column : 8 * column + 8]
         reply = self.pair.bodies("POST", f"split-coarse/{label}", volume_of({(column, 0, 0)}), node=self.node)
-        taken = bool((part == label).any())
+        inside = np.count_nonzero(part == label)
+        taken = 0 < inside < np.count_nonzero(self.voxels == label)
         assert reply.status_code == (200 if taken else 400)
         if taken:
             part[part == label] = reply.json["label"]

@@ -68,9 +68,19 @@ def test_several_labelblks_or_other_blocks_are_refused(filled: Pair) -> None:
     filled.post("sync", {"sync": "second"}, name="bodies")
     assert "several" in filled.bodies("GET", "sparsevol/1").text
     filled.make("labelvol", "wide", BlockSize="16,8,8")
-    filled.post("sync", {"sync": "seg"}, name="wide")
+    reply = filled.ask("POST", "sync", {"sync": "seg"}, name="wide")
+    assert (reply.status_code, "the same" in reply.text) == (400, True)
+    filled.post("sync", {"sync": "wide"})  # who names the other one makes no difference
     reply = filled.ask("GET", "sparsevol/1", name="wide")
     assert (reply.status_code, "the same" in reply.text) == (400, True)
+
+
+@pytest.mark.parametrize("typename", ["labelarray", "labelmap", "labelvol", "roi", "keyvalue"])
+def test_a_labelvol_is_synced_with_nothing_but_a_labelblk(filled: Pair, typename: str) -> None:
+    filled.make(typename, "other")
+    reply = filled.bodies("POST", "sync", {"sync": "seg,other"})
+    assert (reply.status_code, "'other' is a " + typename in reply.text) == (400, True)
+    assert filled.info(name="bodies")["Base"]["Syncs"] == ["seg"]
 
 
 def test_two_labelvols_of_one_labelblk_answer_alike(filled: Pair) -> None:
@@ -166,17 +176,20 @@ def test_a_label_that_was_merged_away_can_be_written_again(filled: Pair) -> None
     assert filled.voxels_of(1) == box(range(16))
 
 
-def test_a_merge_into_a_label_that_is_not_there_gives_it_a_name(filled: Pair) -> None:
-    filled.edit("merge", [77, 1, 2])
-    assert filled.voxels_of(77) == box(range(16))
-    assert filled.bodies("GET", "maxlabel").json == {"maxlabel": 77}
-
-
-@pytest.mark.parametrize("labels", [[1], [], [1, 9], [1, 1], [1, 2, 2], [0, 1], [1, 0], [1, -1], ["x"], {"a": 1}])
+@pytest.mark.parametrize(
+    "labels", [[1], [], [1, 9], [77, 1, 2], [1, 1], [1, 2, 2], [0, 1], [1, 0], [1, -1], ["x"], {"a": 1}]
+)
 def test_other_merges_are_refused_and_leave_no_trace(filled: Pair, labels: object) -> None:
+    logged = filled.get("mutations").json
     assert filled.bodies("POST", "merge", labels).status_code == 400
     assert np.array_equal(filled.read((0, 0, 0), ROW), stripes(ROW, 1, 2, 3, 4))
     assert filled.voxels_of(2) == box(range(8, 16))
+    assert filled.bodies("GET", "maxlabel").json == {"maxlabel": 4}
+    assert filled.get("mutations").json == logged
+
+
+def test_a_merge_tells_which_label_is_not_there(filled: Pair) -> None:
+    assert filled.bodies("POST", "merge", [77, 1]).text == "merge: there is no label 77 at this version\n"
 
 
 # ---- splitting ----------------------------------------------------------------------------------
@@ -199,11 +212,17 @@ def test_splits_follow_each_other_into_one_label(filled: Pair) -> None:
     assert filled.bodies("GET", "nextlabel").json == {"nextlabel": 51}
 
 
-def test_what_is_split_off_may_be_all_there_is(filled: Pair) -> None:
-    assert filled.edit("split/1?splitlabel=9", volume_of(box(range(8)))) == {"label": 9}
-    assert (filled.voxels_of(9), filled.voxels_of(1)) == (box(range(8)), set())
-    assert filled.edit("split-coarse/9?splitlabel=2", volume_of({(0, 0, 0)})) == {"label": 2}
-    assert filled.voxels_of(2) == box(range(16))
+@pytest.mark.parametrize(
+    ("path", "whole"), [("split", volume_of(box(range(8)))), ("split-coarse", volume_of({(0, 0, 0)}))]
+)
+@pytest.mark.parametrize("query", ["", "?splitlabel=9", "?splitlabel=2"])
+def test_something_of_a_label_remains_of_every_split(filled: Pair, path: str, whole: bytes, query: str) -> None:
+    reply = filled.bodies("POST", f"{path}/1{query}", whole)
+    assert (reply.status_code, "nothing would remain of it" in reply.text) == (400, True)
+    filled.edit("merge", [1, 2])
+    assert filled.bodies("DELETE", "area/1/8_8_8/8_0_0").status_code == 200  # what it leaves out remains, too
+    assert filled.edit(f"{path}/1{query}", whole) == {"label": 5 if not query else int(query[-1])}
+    assert (filled.read((0, 0, 8), (8, 8, 8)) == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -216,6 +235,8 @@ def test_what_is_split_off_may_be_all_there_is(filled: Pair) -> None:
         ("split/0", volume_of({(0, 0, 0)})),
         ("split/1?splitlabel=1", volume_of({(0, 0, 0)})),
         ("split/1?splitlabel=18446744073709551615", volume_of({(0, 0, 0)})),
+        ("split/1", volume_of(box(range(8)))),  # all of it
+        ("split-coarse/1", volume_of({(0, 0, 0)})),
         ("split/1", b"no sparse volume"),
         ("split/1", b""),
         ("split-coarse/1", volume_of({(0, 0, 0), (1, 0, 0)})),
@@ -224,8 +245,9 @@ def test_what_is_split_off_may_be_all_there_is(filled: Pair) -> None:
     ],
 )
 def test_other_splits_are_refused_and_leave_no_trace(filled: Pair, path: str, body: bytes) -> None:
-    before = filled.bodies("GET", "nextlabel").json
+    before, logged = filled.bodies("GET", "nextlabel").json, filled.get("mutations").json
     assert filled.bodies("POST", path, body).status_code == 400
+    assert filled.get("mutations").json == logged
     assert np.array_equal(filled.read((0, 0, 0), ROW), stripes(ROW, 1, 2, 3, 4))
     assert filled.bodies("GET", "nextlabel").json == before
 

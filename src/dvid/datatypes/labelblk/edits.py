@@ -84,18 +84,19 @@ def _relabel(edit: Edit, places: Sequence[Zyx], labels: Labels, target: int) -> 
 
 
 def merge(edit: Edit, target: int, merged: Sequence[int]) -> int:
-    """Give the voxels of labels another label; the mutation id. The target need not exist: then they get a new name.
+    """Give the voxels of labels another label; the mutation id.
 
     Raises:
-        BadRequest: a label that is to be merged does not exist, one comes twice, or there is nothing to merge.
+        BadRequest: one of the labels does not exist, one comes twice, or there is nothing to merge.
     """
     if not merged:
         raise BadRequest("merge: at least two labels are needed, [target, label, ...]")
     check_labels([target, *merged], "merge")
-    labels = np.array(merged, np.uint64)
-    absent = np.flatnonzero(bodies(edit, labels)["voxels"] == 0)
+    every = [target, *merged]
+    absent = np.flatnonzero(bodies(edit, np.array(every, np.uint64))["voxels"] == 0)
     if len(absent):
-        raise BadRequest(f"merge: there is no label {merged[absent[0]]} at this version")
+        raise BadRequest(f"merge: there is no label {every[absent[0]]} at this version")
+    labels = np.array(merged, np.uint64)
     entries = all_entries(edit, labels)
     mutation = edit.log(MERGE, {"Target": target, "Labels": list(merged)})
     _relabel(edit, _places(entries), labels, target)
@@ -123,13 +124,18 @@ def _begun(edit: Edit, label: int, runs: Runs, wanted: int) -> tuple[Entries, in
     return entries, wanted or new_labels(edit)[0]
 
 
-def _finished(edit: Edit, label: int, made: int, parted: Entries, sent: Buffer, *, coarse: bool) -> Split:
+def _finished(
+    edit: Edit, label: int, made: int, entries: Entries, parted: Entries, sent: Buffer, *, coarse: bool
+) -> Split:
+    voxels, remaining = int(parted.voxels.sum()), int(entries.voxels.sum() - parted.voxels.sum())
+    if remaining <= 0:
+        raise BadRequest(f"split: the sparse volume holds all of label {label}; nothing would remain of it")
     event = {
         "Target": label,
         "NewLabel": made,
         "Coarse": coarse,
         "Split": edit.put_blob(bytes(sent)),
-        "SplitSize": int(parted.voxels.sum()),
+        "SplitSize": voxels,
     }
     mutation = edit.log(SPLIT, event)
     saw_label(edit, made)
@@ -143,12 +149,12 @@ def split(edit: Edit, label: int, runs: Runs, sent: Buffer, *, wanted: int = 0) 
     Args:
         edit: the instance.
         label: which.
-        runs: the voxels, all of that label; perhaps all it has.
+        runs: the voxels, all of that label, and not all it has.
         sent: the runs as they were sent, without a header before them: kept in the blob store for the mutation log.
         wanted: the label they get, which may exist; 0 for a new one.
 
     Raises:
-        BadRequest: there is no such label, or voxels in the runs have another one.
+        BadRequest: there is no such label, voxels in the runs have another one, or nothing of it would remain.
     """
     entries, made = _begun(edit, label, runs, wanted)
     held = dict(zip(map(tuple, entries.blocks_zyx.tolist()), range(len(entries)), strict=True))
@@ -172,7 +178,7 @@ def split(edit: Edit, label: int, runs: Runs, sent: Buffer, *, wanted: int = 0) 
         counts.append(inside)
     parted = entries.chosen(np.array(which))
     parted = Entries(parted.supervoxels, parted.blocks_zyx, np.array(counts, np.int64))
-    return _finished(edit, label, made, parted, sent, coarse=False)
+    return _finished(edit, label, made, entries, parted, sent, coarse=False)
 
 
 def split_coarse(edit: Edit, label: int, runs: Runs, sent: Buffer, *, wanted: int = 0) -> Split:
@@ -181,12 +187,12 @@ def split_coarse(edit: Edit, label: int, runs: Runs, sent: Buffer, *, wanted: in
     Args:
         edit: the instance.
         label: which.
-        runs: the blocks, sorted and disjoint; there must be voxels of the label in each.
+        runs: the blocks, sorted and disjoint; there must be voxels of the label in each, and in others.
         sent: the runs as they were sent, without a header before them: kept in the blob store for the mutation log.
         wanted: the label they get, which may exist; 0 for a new one.
 
     Raises:
-        BadRequest: there is no such label, or it is not in all of the blocks.
+        BadRequest: there is no such label, it is not in all of the blocks, or in no others.
     """
     entries, made = _begun(edit, label, runs, wanted)
     wide = runs.astype(np.int64)
@@ -205,7 +211,7 @@ def split_coarse(edit: Edit, label: int, runs: Runs, sent: Buffer, *, wanted: in
             "in all of them"
         )
     _relabel(edit, _places(parted), _one(label), made)
-    return _finished(edit, label, made, parted, sent, coarse=True)
+    return _finished(edit, label, made, entries, parted, sent, coarse=True)
 
 
 def _last_not_behind(

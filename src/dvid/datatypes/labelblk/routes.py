@@ -16,6 +16,7 @@ from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, Xyz, reverse3
 from dvid.routes import TEXT, Argument, Call, Reply, Route, choice, coordinates, integer, xyz
 from dvid.versions.edit import Edit
+from dvid.versions.records import InstanceRecord
 
 PLAIN = {"scale": 0, "supervoxels": True}
 """What requests to a labelmap have beside, as a labelblk means it: its voxels hold what is asked for."""
@@ -61,16 +62,25 @@ def delete_row(call: Call, size_or_start: Xyz, offset_or_count: int) -> Reply:
 
 
 def post_sync(call: Call, replace: bool) -> Reply:
-    """Name the instances to keep in step with."""
+    """Name the labelvols to keep in step with."""
     wanted = sync_names(call)
-    with call.view() as view:
-        kinds = {instance.name: instance.typename for instance in view.siblings()}
-    if halves := [name for name in wanted if kinds.get(name) == view.instance.typename]:
-        raise BadRequest(
-            f"a labelblk cannot be kept as the lower resolution of another one ({', '.join(halves)}): "
-            "take a labelmap, which has lower resolutions of its own"
-        )
+    for other in named_others(call, wanted):
+        if other.typename == "labelblk":
+            raise BadRequest(
+                f"a labelblk cannot be kept as the lower resolution of another one ({other.name}): "
+                "take a labelmap, which has lower resolutions of its own"
+            )
+        if other.typename != "labelvol":
+            raise BadRequest(
+                f"a labelblk can be synced with labelvol instances only; {other.name!r} is a {other.typename}"
+            )
     return sync_with(call, wanted, replace)
+
+
+def named_others(call: Call, names: list[str]) -> list[InstanceRecord]:
+    """The instances of some names, as far as there are any."""
+    with call.view() as view:
+        return [instance for instance in view.siblings() if instance.name in names]
 
 
 _GET_LABELS = _volume(method="GET", path="/labels")
@@ -121,7 +131,15 @@ ROUTES = (
         writes=True,
     ),
     *setting_routes(configure, CHANGEABLE),
-    taken(COMMON_ROUTES, "POST", "/sync", {}, handler=post_sync),
+    taken(
+        COMMON_ROUTES,
+        "POST",
+        "/sync",
+        {},
+        handler=post_sync,
+        about="Name the labelvol instances that tell where the labels are. Either of the two may name the other.",
+        body='A JSON object with names of labelvol instances separated by commas, like {"sync": "bodies"}.',
+    ),
     taken(DESCRIPTION_ROUTES, "GET", "/metadata", {}, handler=get_metadata),
     *(route for route in DESCRIPTION_ROUTES if route.path != "/metadata"),
 )

@@ -13,6 +13,7 @@ from functools import wraps
 
 from dvid.errors import BadRequest
 from dvid.routes import Call, Reply
+from dvid.versions.records import InstanceRecord
 from dvid.versions.view import View
 
 
@@ -38,13 +39,22 @@ def partner(view: View) -> str:
         )
     if len(names) > 1:
         raise BadRequest(f"{view.instance.name!r} is synced with several labelblk instances: {', '.join(names)}")
-    other = view.sibling(names[0]).instance
-    if other.settings["BlockSize"] != view.instance.settings["BlockSize"]:
-        raise BadRequest(
-            f"{view.instance.name!r} has blocks of {view.instance.settings['BlockSize']}, and {other.name!r}, with which "
-            f"it is synced, of {other.settings['BlockSize']} (x, y, z): they must be the same"
-        )
+    check_same_blocks(view, view.sibling(names[0]).instance)
     return names[0]
+
+
+def check_same_blocks(view: View, other: InstanceRecord) -> None:
+    """Refuse a labelblk whose blocks are not as large as those of the labelvol.
+
+    Raises:
+        BadRequest: they are not.
+    """
+    own = view.instance.settings["BlockSize"]
+    if other.settings["BlockSize"] != own:
+        raise BadRequest(
+            f"{view.instance.name!r} has blocks of {own}, and the labelblk {other.name!r} of {other.settings['BlockSize']} "
+            "(x, y, z): they must be the same"
+        )
 
 
 def turned(handler: Callable[..., Reply]) -> Callable[..., Reply]:

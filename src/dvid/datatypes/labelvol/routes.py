@@ -11,12 +11,12 @@ import numpy as np
 
 from dvid.codecs.sparsevols import decode_rles, rles_header
 from dvid.datatypes.boxes import need_aligned, requested_box
-from dvid.datatypes.common import COMMON_ROUTES
+from dvid.datatypes.common import COMMON_ROUTES, sync_names, sync_with
 from dvid.datatypes.labelblk import edits
-from dvid.datatypes.labelblk.routes import taken
+from dvid.datatypes.labelblk.routes import named_others, taken
 from dvid.datatypes.labelmap import numbers, sparse
 from dvid.datatypes.labelmap.arguments import MAX_LIST_BYTES, label, listed
-from dvid.datatypes.labelvol.partner import turned
+from dvid.datatypes.labelvol.partner import check_same_blocks, turned
 from dvid.errors import BadRequest
 from dvid.geometry import Box, Xyz
 from dvid.labels.blocks import block_shape
@@ -26,6 +26,18 @@ from dvid.routes import JSON, TEXT, Argument, Call, Reply, Route, coordinates, j
 from dvid.versions.edit import Edit
 
 _BODIES = {"scale": 0, "supervoxels": False}
+
+
+def post_sync(call: Call, replace: bool) -> Reply:
+    """Name the labelblk to keep in step with."""
+    wanted = sync_names(call)
+    others = named_others(call, wanted)
+    with call.view() as view:
+        for other in others:
+            if other.typename != "labelblk":
+                raise BadRequest(f"a labelvol can be synced with a labelblk only; {other.name!r} is a {other.typename}")
+            check_same_blocks(view, other)
+    return sync_with(call, wanted, replace)
 
 
 def post_merge(call: Call) -> Reply:
@@ -163,8 +175,8 @@ ROUTES = (
         "/merge",
         turned(post_merge),
         "Merge labels into another one, and answer the mutation id: their voxels in the labelblk get its label.",
-        body=f"A JSON list, [target, label, ...], of at most {MAX_LIST_BYTES >> 20} MiB. None may be 0 or come twice, and all but "
-        "the target must exist.",
+        body=f"A JSON list, [target, label, ...], of at most {MAX_LIST_BYTES >> 20} MiB. None may be 0 or come twice, and all "
+        "must exist.",
         answers=JSON,
     ),
     _edit(
@@ -174,7 +186,8 @@ ROUTES = (
         'Split voxels off a label: in the labelblk they get another one, {"label": ...}.',
         arguments=(LABEL,),
         options=(_SPLIT_LABEL,),
-        body="The voxels: a sparse volume in the format rles, as GET sparsevol answers it. All must have the label.",
+        body="The voxels: a sparse volume in the format rles, as GET sparsevol answers it. All of them must have the label, and "
+        "some of the label must be left.",
         answers=JSON,
     ),
     _edit(
@@ -184,7 +197,7 @@ ROUTES = (
         'Split blocks off a label: in the labelblk, its voxels in these blocks get another one, {"label": ...}.',
         arguments=(LABEL,),
         options=(_SPLIT_LABEL,),
-        body="The blocks: as GET sparsevol-coarse answers them. The label must be in all of them.",
+        body="The blocks: as GET sparsevol-coarse answers them. The label must be in all of them, and in others, too.",
         answers=JSON,
     ),
     _edit(
@@ -210,6 +223,16 @@ ROUTES = (
             Argument("offset", "The first voxel: x_y_z.", xyz, example="0_0_0"),
         ),
         answers=TEXT,
+    ),
+    taken(
+        COMMON_ROUTES,
+        "POST",
+        "/sync",
+        {},
+        handler=post_sync,
+        about="Name the labelblk that requests here are turned to; its blocks must have the same size. Either of the two may "
+        "name the other.",
+        body='A JSON object with the name of the labelblk, like {"sync": "segmentation"}.',
     ),
     *_of_labelblk(COMMON_ROUTES, _LABELBLK_S),
 )
