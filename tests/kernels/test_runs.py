@@ -16,6 +16,7 @@ from dvid.kernels.runs import (
     join_blocks,
     ordered_runs,
     runs_of_points,
+    runs_within,
 )
 
 LOW, HIGH = -(2**31), 2**31 - 1
@@ -159,3 +160,29 @@ def test_more_pieces_than_the_limit_are_refused_before_they_take_memory():
         cut_runs(array([[0, 0, 0, 10]]), (1, 1, 1), 9)
     with pytest.raises(BadRequest):
         cut_runs(runs, (64, 64, 0), 10**6)
+
+
+# ---- keeping what lies in blocks ----------------------------------------------------------------
+
+some_blocks = st.sets(st.tuples(*[st.integers(-3, 3)] * 3), max_size=30)
+
+
+@given(any_runs, shapes, some_blocks)
+def test_of_runs_the_voxels_in_some_blocks_are_kept(runs, shape, blocks):
+    kept = runs_within(array(runs), shape, np.array(sorted(blocks), np.int64).reshape(-1, 3), 10**4)
+    inside = [v for v in voxels(runs) if tuple(a // edge for a, edge in zip(v, shape, strict=True)) in blocks]
+    assert voxels(kept.tolist()) == inside
+    assert not len(kept) or cut_runs(kept, shape, len(kept))[2].shape == kept.shape
+
+
+def test_a_run_as_long_as_space_is_kept_where_there_are_blocks():
+    blocks = np.array([[0, 0, -(2**26)], [0, 0, 3], [0, 0, 2**26 - 1], [0, 1, 0]], np.int64)
+    kept = runs_within(array([[LOW, 5, 6, LONGEST], [-1, 5, 6, LONGEST]]), (32, 32, 32), blocks, 10)
+    assert kept.tolist() == [[LOW, 5, 6, 32], [96, 5, 6, 32], [HIGH - 31, 5, 6, 30]]
+
+
+def test_no_more_parts_are_kept_than_may_be():
+    blocks = np.array([[0, 0, x] for x in range(5)], np.int64)
+    assert len(runs_within(array([[0, 0, 0, 100]] * 2), (8, 8, 8), blocks, 10)) == 10
+    with pytest.raises(TooLarge, match="more than 9 parts in 5 blocks"):
+        runs_within(array([[0, 0, 0, 100]] * 2), (8, 8, 8), blocks, 9)

@@ -11,9 +11,9 @@ import pytest
 from tests.labels.segmentation import Segmentation
 
 from dvid.errors import BadRequest, LockedNode
-from dvid.labels.bodies import body
+from dvid.labels.bodies import bodies, body
 from dvid.labels.numbering import LARGEST, next_label
-from dvid.labels.tables import INDEX, label_key
+from dvid.labels.tables import INDEX, Labels, label_key
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
 
@@ -163,6 +163,32 @@ def test_a_body_that_would_be_left_without_voxels_is_not_cleaved(segmentation: S
     segmentation.edit(grown)
     with refused(segmentation, "left have no voxels"):
         segmentation.cleave(1, 2)
+
+
+@pytest.mark.parametrize("wrong", [-1, 0, 2**64 - 1, 2**64])
+def test_numbers_that_are_no_labels_are_refused(segmentation: Segmentation, wrong: int) -> None:
+    with refused(segmentation, f"merge: a label from 1 to {LARGEST} was expected, not {wrong}"):
+        segmentation.merge(1, 2, wrong)
+    with refused(segmentation, f"cleave: a label from 1 to {LARGEST} was expected, not {wrong}"):
+        segmentation.cleave(1, wrong)
+
+
+def test_a_long_list_is_looked_at_up_to_the_first_that_is_wrong(segmentation: Segmentation) -> None:
+    segmentation.merge(1, 2)
+    looked_at = 0
+
+    def counted(view: View, labels: Labels, *rest: Any) -> Any:
+        nonlocal looked_at
+        looked_at += len(labels)
+        return bodies(view, labels)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("dvid.labels.grouping.bodies", counted)
+        with refused(segmentation, "there is no body 1000"):
+            segmentation.merge(3, *range(1000, 50_000))
+    assert looked_at < 10_000
+    with refused(segmentation, "the supervoxel 1000 does not belong to body 1"):
+        segmentation.cleave(1, *range(1000, 50_000))
 
 
 def test_renumbering_keeps_the_supervoxels(segmentation: Segmentation) -> None:

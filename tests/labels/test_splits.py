@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from tests.labels.segmentation import Segmentation, runs_of
 
+from dvid.codecs.sparsevols import encode_srles
 from dvid.errors import BadRequest
 from dvid.labels.past import splits
+from dvid.labels.splits import split_body, split_supervoxel
 
 SHAPE = (16, 16, 64)
 
@@ -118,6 +121,31 @@ def test_what_is_no_part_of_the_body_is_refused_without_a_trace(
     assert painted.state() == before
     assert painted.events() == events
     assert painted.split_body(2, box(1, 1, 0, 1)).label == 5  # no number was used up
+
+
+LONG = np.array([[0, 0, 0, 2**31 - 1], [-(2**31), 1, 0, 2**31 - 1]], np.int32)
+"""Two runs that go through the whole of space, with voxels of supervoxels 1 to 4 in the first one."""
+
+
+def test_runs_as_long_as_space_split_what_they_hold_of_a_supervoxel(painted: Segmentation) -> None:
+    tracemalloc.start()
+    made = painted.edit(lambda edit: split_supervoxel(edit, 3, LONG, encode_srles(LONG)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (made.split_voxels, made.remain_voxels) == (16, 16**3 - 16)
+    assert (painted.voxels(SHAPE)[0, 0] == np.repeat([1, 2, made.parts.split, 4], 16)).all()
+    assert peak < 50 << 20
+
+
+def test_runs_with_more_voxels_than_the_body_are_refused_before_they_are_cut(painted: Segmentation) -> None:
+    before = painted.state()
+    tracemalloc.start()
+    with pytest.raises(BadRequest, match="must be a part of label 2; it has 4294967294 voxels, the label has 12288"):
+        painted.edit(lambda edit: split_body(edit, 2, LONG, encode_srles(LONG)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 << 20
+    assert painted.state() == before
 
 
 def test_label_0_is_no_part_of_a_body(make_segmentation: Callable[..., Segmentation]) -> None:

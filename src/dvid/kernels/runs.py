@@ -245,6 +245,64 @@ def _cut(runs: Runs, block_zyx: Zyx, blocks_zyx: Points, pieces: Runs) -> int:
     return count
 
 
+_READ_POINTS = types.Array(types.int64, 2, "C", readonly=True)
+
+
+@kernel(types.int64(_READ_RUNS, types.UniTuple(types.int64, 3), _READ_POINTS, types.int64, _RUNS), nogil=True)
+def _keep(runs: Runs, block_zyx: Zyx, blocks_zyx: Longs, limit: int, kept: Runs) -> int:
+    """Write as many parts as there is room for; how many there are, or one more than `limit` if there are more."""
+    depth, height, width = block_zyx
+    count = 0
+    for i in range(len(runs)):
+        x, y, z = np.int64(runs[i, 0]), np.int64(runs[i, 1]), np.int64(runs[i, 2])
+        stop = x + runs[i, 3]
+        block_z, block_y, block_x = z // depth, y // height, x // width
+        low, high = 0, len(blocks_zyx)  # the first block that does not lie before that of the run's first voxel
+        while low < high:
+            middle = (low + high) // 2
+            a, b, c = blocks_zyx[middle]
+            if a < block_z or (a == block_z and (b < block_y or (b == block_y and c < block_x))):
+                low = middle + 1
+            else:
+                high = middle
+        while low < len(blocks_zyx) and blocks_zyx[low, 0] == block_z and blocks_zyx[low, 1] == block_y:
+            begin = max(x, blocks_zyx[low, 2] * width)
+            end = min(stop, (blocks_zyx[low, 2] + 1) * width)
+            if begin >= stop:
+                break
+            if count == limit:
+                return count + 1
+            if count < len(kept):
+                kept[count, 0], kept[count, 1], kept[count, 2], kept[count, 3] = begin, y, z, end - begin
+            count += 1
+            low += 1
+    return count
+
+
+def runs_within(runs: Runs, block_zyx: Zyx, blocks_zyx: Longs, limit: int) -> Runs:
+    """The parts of runs that lie in some blocks. The time depends on the runs and the parts, not on how long runs are.
+
+    Args:
+        runs: (n, 4) int32.
+        block_zyx: shape of a block in voxels.
+        blocks_zyx: (b, 3) int64, sorted by z, y and x, none twice.
+        limit: the most parts to make.
+
+    Returns:
+        (m, 4) int32 in the order of the runs; none reaches into a second block.
+
+    Raises:
+        TooLarge: there would be more than `limit` parts.
+    """
+    runs, blocks_zyx = np.ascontiguousarray(runs), np.ascontiguousarray(blocks_zyx, np.int64)
+    count = _keep(runs, block_zyx, blocks_zyx, limit, np.empty((0, 4), np.int32))
+    if count > limit:
+        raise TooLarge(f"{len(runs)} runs have more than {limit} parts in {len(blocks_zyx)} blocks")
+    kept = np.empty((count, 4), np.int32)
+    _keep(runs, block_zyx, blocks_zyx, limit, kept)
+    return kept
+
+
 def cut_runs(runs: Runs, block_zyx: Zyx, limit: int) -> tuple[Points, Longs, Runs]:
     """Cut runs at the faces of blocks, and group the pieces by block.
 

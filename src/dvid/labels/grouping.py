@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest
-from dvid.labels.bodies import bodies, body, members
+from dvid.labels.bodies import Bodies, bodies, body, members
 from dvid.labels.index import sizes_of
 from dvid.labels.mapping import body_of
 from dvid.labels.moves import CLEAVE, MERGE, RENUMBER, Move, listing, net, regroup, use_up
@@ -17,6 +17,8 @@ from dvid.labels.numbering import LARGEST, new_labels, saw_label
 from dvid.labels.tables import MEMBERS, Labels, label_key, member_keys
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
+
+_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,9 @@ def merge(edit: Edit, target: int, merged: Sequence[int]) -> int:
     if not merged:
         raise BadRequest("merge: at least two labels are needed, [target, label, ...]")
     labels = [target, *merged]
+    _check_range(labels, "merge")
+    rows = np.concatenate([_existing(edit, some) for some in _parts(labels)])
     check_labels(labels, "merge")
-    rows = bodies(edit, np.array(labels, np.uint64))
-    absent = np.flatnonzero(rows["voxels"] == 0)
-    if len(absent):
-        raise BadRequest(f"merge: there is no body {labels[absent[0]]} at this version")
     lists = [members(edit, label, bool(row["own"])) for label, row in zip(merged, rows[1:], strict=True)]
     sizes: list[int] = rows["voxels"][1:].tolist()
     event = {"Target": target, "Labels": list(merged), **listing(edit, merged, lists, sizes)}
@@ -66,16 +66,17 @@ def cleave(edit: Edit, label: int, supervoxels: Sequence[int]) -> Cleaved:
     """
     if not supervoxels:
         raise BadRequest("cleave: a list of supervoxels was expected, not an empty one")
-    check_labels([label], "cleave")
-    check_labels(supervoxels, "cleave")
+    _check_range([label, *supervoxels], "cleave")
     row = body(edit, label)
     if row is None:
         raise BadRequest(f"cleave: there is no body {label} at this version")
     own = row.own
+    for some in _parts(supervoxels):
+        held = held_by(edit, label, own, some)
+        if not held.all():
+            raise BadRequest(f"cleave: the supervoxel {some[np.argmin(held)]} does not belong to body {label}")
+    check_labels(supervoxels, "cleave")
     chosen = np.array(supervoxels, np.uint64)
-    held = held_by(edit, label, own, chosen)
-    if not held.all():
-        raise BadRequest(f"cleave: the supervoxel {chosen[np.argmin(held)]} does not belong to body {label}")
     if not has_more_than(edit, label, own, len(chosen)):
         raise BadRequest(f"cleave: these are all supervoxels of body {label}; nothing would be left of it")
     voxels = int(sizes_of(edit, chosen).sum())
@@ -163,19 +164,38 @@ def _had_own(view: View, label: int) -> bool:
 # ---- questions ----------------------------------------------------------------------------------
 
 
+def _parts(labels: Sequence[int]) -> Iterator[Labels]:
+    """Labels, some at a time: others wait for a transaction, which is to end at the first that is wrong."""
+    for first in range(0, len(labels), _AT_ONCE):
+        yield np.array(labels[first : first + _AT_ONCE], np.uint64)
+
+
+def _existing(view: View, labels: Labels) -> Bodies:
+    rows = bodies(view, labels)
+    absent = np.flatnonzero(rows["voxels"] == 0)
+    if len(absent):
+        raise BadRequest(f"merge: there is no body {labels[absent[0]]} at this version")
+    return rows
+
+
+def _check_range(labels: Sequence[int], what: str) -> None:
+    least, largest = min(labels), max(labels)
+    if least < 1 or largest > LARGEST:
+        wrong = least if least < 1 else largest
+        raise BadRequest(f"{what}: a label from 1 to {LARGEST} was expected, not {wrong}")
+
+
 def check_labels(labels: Sequence[int], what: str) -> None:
     """Look at labels from outside.
 
     Raises:
         BadRequest: a number is no label, or comes twice.
     """
-    seen: set[int] = set()
-    for label in labels:
-        if not 1 <= label <= LARGEST:
-            raise BadRequest(f"{what}: a label from 1 to {LARGEST} was expected, not {label}")
-        if label in seen:
-            raise BadRequest(f"{what}: the label {label} comes twice")
-        seen.add(label)
+    _check_range(labels, what)
+    given = np.sort(np.array(labels, np.uint64))
+    twice = np.flatnonzero(given[1:] == given[:-1])
+    if len(twice):
+        raise BadRequest(f"{what}: the label {given[twice[0]]} comes twice")
 
 
 def held_by(view: View, label: int, own: bool, supervoxels: Labels) -> NDArray[np.bool_]:

@@ -1,15 +1,17 @@
 """New labels, and the largest ones.
 
 Labels given out count up from the largest one of the instance, at whatever version it is, or from where an admin has
-set the counter. So a label is never given out twice, on whatever branch.
+set the counter. So a label is never given out twice, on whatever branch. A counter that was set behind labels in use
+steps over them.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from dvid.errors import BadRequest, CorruptValue
-from dvid.labels.tables import LIMITS
+from dvid.errors import BadRequest, Conflict, CorruptValue
+from dvid.labels.tables import BODIES, INDEX, LIMITS, MAPPING, label_key, label_of
+from dvid.versions import layout
 from dvid.versions.edit import Edit
 from dvid.versions.view import View
 
@@ -18,6 +20,9 @@ LARGEST: Final = 2**64 - 2
 
 MAX_SETTABLE: Final = 2**48
 """The largest `maxlabel` that can be set by hand, as in the reference server."""
+
+_MOST_SKIPPED = 10_000
+"""Labels in use that are stepped over at a time; each takes some microseconds."""
 
 _LARGEST = b"largest label"
 _OF_ALL, _NEXT, _CEILING = "largest label", "next label", "label ceiling"
@@ -42,8 +47,12 @@ def next_start(view: View) -> int:
 
 
 def next_label(view: View) -> int:
-    """The label that would be given out next."""
-    return (view.number(_NEXT) or view.number(_OF_ALL)) + 1
+    """The label that would be given out next.
+
+    Raises:
+        Conflict: the counter was set where too many are in use.
+    """
+    return _unused(view, (view.number(_NEXT) or view.number(_OF_ALL)) + 1, 1)
 
 
 def saw_label(edit: Edit, label: int) -> None:
@@ -69,9 +78,10 @@ def new_labels(edit: Edit, count: int = 1) -> range:
 
     Raises:
         BadRequest: there are none left below the ceiling that was set, or below 2^64 - 1.
+        Conflict: the counter was set where too many are in use.
     """
     start = edit.number(_NEXT)
-    first = (start or edit.number(_OF_ALL)) + 1
+    first = _unused(edit, (start or edit.number(_OF_ALL)) + 1, count)
     last = first + count - 1
     ceiling = edit.number(_CEILING)
     if start and ceiling and last > ceiling:
@@ -84,6 +94,31 @@ def new_labels(edit: Edit, count: int = 1) -> range:
         edit.set_number(_NEXT, last)
     saw_label(edit, last)
     return range(first, last + 1)
+
+
+def _unused(view: View, first: int, count: int) -> int:
+    """The first label from `first` on that, with those behind it, is not in use at any version."""
+    begin, largest = first, view.number(_OF_ALL)
+    for _ in range(_MOST_SKIPPED):
+        used = _first_used(view, first) if first <= largest else None
+        if used is None or used >= first + count:
+            return first
+        first = used + 1
+    raise Conflict(
+        f"labels from {begin} to {first - 1} are in use, where the counter of new ones was set (POST .../set-nextlabel): "
+        f"set it to {largest}, behind all labels there are"
+    )
+
+
+def _first_used(view: View, label: int) -> int | None:
+    """The first number from `label` on that is, or was at any version, that of a body or supervoxel."""
+    found, key = [], label_key(label)
+    for table in (BODIES, MAPPING, INDEX):
+        prefix = layout.table_prefix(view.instance.number, table)
+        entry = view.snapshot.seek(prefix + key, len(key))
+        if entry is not None:
+            found.append(label_of(entry.key, len(prefix)))
+    return min(found, default=None)
 
 
 def set_next_start(edit: Edit, start: int, ceiling: int | None) -> None:

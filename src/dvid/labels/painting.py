@@ -7,7 +7,7 @@ merged into another body, and is its supervoxel still, another number stands in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,10 +113,9 @@ def split_off(edit: Edit, label: int, runs: Runs, sent: Buffer, wanted: int = 0)
     """
     row = _existing(edit, label)
     new, supervoxel = _target(edit, label, wanted)
-    pieces = runs_by_block(runs, block_shape(edit))
-    places: list[Zyx] = list(pieces)
+    pieces = runs_by_block(runs, block_shape(edit), label, row.voxels)
     changes = [Entries.none()]
-    for _, place, block in blocks_at(edit, places):
+    for _, place, block in blocks_at(edit, pieces):
         if block is None:
             raise _outside(label, f"block {place[::-1]} (x, y, z) was never written")
         listed = labels_of(block)
@@ -131,7 +130,7 @@ def split_off(edit: Edit, label: int, runs: Runs, sent: Buffer, wanted: int = 0)
         old = Entries(listed[touched], np.repeat([np.array(place, np.int64)], len(touched), 0), counts[touched])
         changes += [old.times(-1), _as_one(supervoxel, old)]
         edit.put(BLOCKS, block_key(0, place), deflate(trusted(made)), Format.GZIP)
-    return _finish(edit, "split", row, label, new, Entries.joined(changes), places, sent)
+    return _finish(edit, "split", row, label, new, Entries.joined(changes), pieces, sent)
 
 
 def split_off_blocks(edit: Edit, label: int, runs: Runs, sent: Buffer, wanted: int = 0) -> SplitBody:
@@ -211,7 +210,7 @@ def _outside(label: int, why: str) -> BadRequest:
 
 
 def _finish(
-    edit: Edit, what: str, row: Body, label: int, new: int, changes: Entries, places: list[Zyx], sent: Buffer
+    edit: Edit, what: str, row: Body, label: int, new: int, changes: Entries, places: Iterable[Zyx], sent: Buffer
 ) -> SplitBody:
     gone: NDArray[np.int64] = changes.voxels[changes.voxels > 0]
     voxels = int(gone.sum())

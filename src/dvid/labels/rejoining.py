@@ -11,14 +11,14 @@ from dvid.codecs.labelblocks import decode, deflate, encode, labels_of, relabel
 from dvid.codecs.sparsevols import decode_rles, rles_header
 from dvid.errors import Conflict, CorruptValue
 from dvid.geometry import Zyx
-from dvid.labels.blocks import block_shape, expanded, stored_blocks
+from dvid.labels.blocks import expanded, stored_blocks
 from dvid.labels.bodies import body, existing, put_body
 from dvid.labels.grouping import held_by
 from dvid.labels.index import Entries, all_entries, change_index, is_anywhere, sizes_of
 from dvid.labels.logged import Logged, gone, log_undo, refusal
 from dvid.labels.mapping import body_of, put_mapping
 from dvid.labels.scales import ask_for_scales
-from dvid.labels.splits import Parts, put_split, replace_member, rewrite, runs_by_block
+from dvid.labels.splits import Parts, put_split, replace_member, rewrite
 from dvid.labels.tables import BLOCKS, MEMBERS, SPLITS, Labels, block_key, member_keys
 from dvid.versions import layout
 from dvid.versions.edit import Edit
@@ -93,7 +93,7 @@ def split_again(edit: Edit, logged: Logged) -> int:
     owner = body_of(edit, supervoxel)
     row = existing(edit, owner)
     runs = decode_rles(rles_header(len(sent) // 16) + sent)  # the log keeps them without the header
-    entries, places = rewrite(edit, {supervoxel: parts}, runs_by_block(runs, block_shape(edit)))
+    entries, places = rewrite(edit, {supervoxel: parts}, runs)
     is_split = entries.supervoxels == np.uint64(parts.split)
     sizes = int(entries.voxels[is_split].sum()), int(entries.voxels[~is_split].sum())
     if sizes != (event["SplitSize"], event["RemainSize"]):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from dvid.codecs.labelblocks import Block, count_inside, deflate, labels_of, paint, relabel, trusted
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import Zyx
-from dvid.kernels.runs import cut_runs
+from dvid.kernels.runs import count_voxels, cut_runs, runs_within
 from dvid.labels.blocks import block_shape, expanded, stored_blocks
 from dvid.labels.bodies import body as body_row
 from dvid.labels.bodies import existing, put_body
@@ -42,7 +44,7 @@ from dvid.versions.view import View
 Runs = NDArray[np.int32]
 """(n, 4): x, y, z of the first voxel, and voxels along x."""
 
-_MOST_PIECES = 1 << 26
+_MOST_PIECES = 1 << 23
 _AT_ONCE = 256
 
 
@@ -66,14 +68,45 @@ class Divided:
     mutation: int
 
 
-def runs_by_block(runs: Runs, block_zyx: Zyx) -> Mapping[Zyx, Runs]:
-    """The runs of each block, counted from its first voxel."""
-    places, bounds, pieces = cut_runs(runs, block_zyx, _MOST_PIECES)
-    starts = bounds.tolist()
-    return {
-        (z, y, x): pieces[begin:end]
-        for (z, y, x), begin, end in zip(places.tolist(), starts[:-1], starts[1:], strict=True)
-    }
+class BlockRuns(Mapping[Zyx, Runs]):
+    """Runs by the block they lie in, counted from its first voxel. Memory: some 30 bytes for each piece of a run."""
+
+    def __init__(self, runs: Runs, block_zyx: Zyx) -> None:
+        """Raises TooLarge where the blocks cut the runs into more than 2^23 pieces."""
+        self._places, self._bounds, self._pieces = cut_runs(runs, block_zyx, _MOST_PIECES)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Zyx]:
+        for first in range(0, len(self._places), _AT_ONCE):
+            yield from map(tuple, self._places[first : first + _AT_ONCE].tolist())
+
+    def __getitem__(self, place: Zyx) -> Runs:
+        at = bisect_left(range(len(self)), place, key=lambda i: tuple(self._places[i].tolist()))
+        if at == len(self) or tuple(self._places[at].tolist()) != place:
+            raise KeyError(place)
+        return self._pieces[self._bounds[at] : self._bounds[at + 1]]
+
+
+def runs_by_block(runs: Runs, block_zyx: Zyx, label: int, voxels: int) -> BlockRuns:
+    """The runs that split something off a label, by block.
+
+    Args:
+        runs: disjoint, in any order.
+        block_zyx: shape of a block in voxels.
+        label: is split.
+        voxels: that it has.
+
+    Raises:
+        BadRequest: the runs have more voxels than the label.
+    """
+    sent = count_voxels(runs)  # before anything that takes longer the longer the runs are
+    if sent > voxels:
+        raise BadRequest(
+            f"split: the sparse volume must be a part of label {label}; it has {sent} voxels, the label has {voxels}"
+        )
+    return BlockRuns(runs, block_zyx)
 
 
 def is_used(view: View, label: int) -> bool:
@@ -105,23 +138,24 @@ def chosen_parts(edit: Edit, supervoxel: int, wanted_split: int, wanted_remain: 
     return Parts(wanted_split or next(fresh), wanted_remain or next(fresh))
 
 
-def blocks_at(view: View, places: Sequence[Zyx]) -> Iterator[tuple[int, Zyx, Block | None]]:
+def blocks_at(view: View, places: Iterable[Zyx]) -> Iterator[tuple[int, Zyx, Block | None]]:
     """The blocks of full resolution at some places: the number of the place, itself, and its block or None."""
-    for first in range(0, len(places), _AT_ONCE):
-        some = places[first : first + _AT_ONCE]
+    first, rest = 0, iter(places)
+    while some := list(islice(rest, _AT_ONCE)):
         # All at once: what is stored may move when the caller writes.
         blocks = [None if block is None else expanded(view, block) for block in stored_blocks(view, 0, some)]
         for at, (place, block) in enumerate(zip(some, blocks, strict=True), first):
             yield at, place, block
+        first += len(some)
 
 
-def rewrite(edit: Edit, divided: Mapping[int, Parts], runs: Mapping[Zyx, Runs]) -> tuple[Entries, list[Zyx]]:
+def rewrite(edit: Edit, divided: Mapping[int, Parts], runs: Runs) -> tuple[Entries, list[Zyx]]:
     """Give the voxels of supervoxels the labels of their parts, in all blocks and in the index.
 
     Args:
         edit: the instance.
         divided: the supervoxels, and the labels of their parts.
-        runs: what is split off: runs of each block, counted from its first voxel.
+        runs: what is split off; what of it lies outside the supervoxels is ignored.
 
     Returns:
         The index entries of the parts, and the blocks.
@@ -134,6 +168,8 @@ def rewrite(edit: Edit, divided: Mapping[int, Parts], runs: Mapping[Zyx, Runs]) 
     starts = np.flatnonzero(np.diff(z, prepend=z[:1] - 1) | np.diff(y, prepend=0) | np.diff(x, prepend=0))
     ends = [*starts[1:].tolist(), len(own)]
     places: list[Zyx] = [(z, y, x) for z, y, x in own.blocks_zyx[starts].tolist()]
+    shape = block_shape(edit)
+    pieces = BlockRuns(runs_within(runs, shape, own.blocks_zyx[starts], _MOST_PIECES), shape)
     split_off = np.zeros(len(own), np.int64)
     for at, place, block in blocks_at(edit, places):
         if block is None:
@@ -143,7 +179,7 @@ def rewrite(edit: Edit, divided: Mapping[int, Parts], runs: Mapping[Zyx, Runs]) 
         found[found == len(old)] = 0
         is_old = old[found] == listed
         remain = np.where(is_old, new[found, 1], listed)
-        inside = runs.get(place)
+        inside = pieces.get(place)
         if inside is None:
             made = relabel(block, remain)
         else:
@@ -194,7 +230,7 @@ def split_supervoxel(
     body = body_of(edit, supervoxel)
     row = existing(edit, body)
     parts = chosen_parts(edit, supervoxel, split_label, remain_label)
-    entries, places = rewrite(edit, {supervoxel: parts}, runs_by_block(runs, block_shape(edit)))
+    entries, places = rewrite(edit, {supervoxel: parts}, runs)
     is_split = entries.supervoxels == parts.split
     split_voxels, remain_voxels = int(entries.voxels[is_split].sum()), int(entries.voxels[~is_split].sum())
     if not split_voxels:
@@ -255,26 +291,32 @@ class SplitBody:
     mutation: int
 
 
-def voxels_inside(view: View, runs: Mapping[Zyx, Runs]) -> tuple[Labels, NDArray[np.int64]]:
-    """The supervoxels that runs touch, and how many of their voxels are inside; label 0 stands for what is nothing.
+def _inside(edit: Edit, body: int, own: bool, runs: BlockRuns) -> tuple[Labels, NDArray[np.int64]]:
+    """The supervoxels of a body that runs touch, and how many of their voxels are inside.
 
-    Args:
-        view: the instance.
-        runs: of each block, counted from its first voxel.
+    Raises:
+        BadRequest: something else lies in the runs. It ends there, however much more there is.
     """
-    labels, counts = [np.zeros(1, np.uint64)], [np.zeros(1, np.int64)]
-    for _, place, block in blocks_at(view, list(runs)):
+    known = np.empty(0, np.uint64)
+    labels, counts = [known], [np.empty(0, np.int64)]
+    for _, place, block in blocks_at(edit, runs):
+        voxels = np.ones(1, np.int64) if block is None else count_inside(block, runs[place])
         listed = np.empty(0, np.uint64) if block is None else labels_of(block)
-        voxels = (
-            runs[place][:, 3].sum(dtype=np.int64, keepdims=True) if block is None else count_inside(block, runs[place])
-        )
         touched = np.flatnonzero(voxels)
-        labels.append(np.append(listed, np.uint64(0))[touched])
+        found = np.append(listed, np.uint64(0))[touched]
+        new = np.setdiff1d(found, known)
+        foreign = new[~held_by(edit, body, own, new) | (new == 0)] if len(new) else new
+        if len(foreign):
+            raise BadRequest(
+                f"split: {_foreign(edit, int(foreign[0]))} lie in the sparse volume, which must be a part of body {body}"
+            )
+        known = np.union1d(known, new)
+        labels.append(found)
         counts.append(voxels[touched])
     found, at = np.unique(np.concatenate(labels), return_inverse=True)
     sums = np.zeros(len(found), np.int64)
     np.add.at(sums, at, np.concatenate(counts))
-    return found[sums > 0], sums[sums > 0]
+    return found, sums
 
 
 def split_body(edit: Edit, body: int, runs: Runs, sent: Buffer) -> SplitBody:
@@ -294,16 +336,9 @@ def split_body(edit: Edit, body: int, runs: Runs, sent: Buffer) -> SplitBody:
     row = body_row(edit, body)
     if row is None:
         raise BadRequest(f"split: there is no body {body} at this version")
-    pieces = runs_by_block(runs, block_shape(edit))
-    touched, inside = voxels_inside(edit, pieces)
+    touched, inside = _inside(edit, body, row.own, runs_by_block(runs, block_shape(edit), body, row.voxels))
     if not len(touched):
         raise BadRequest("split: the sparse volume that was sent has no voxels")
-    own = row.own
-    foreign = touched[~held_by(edit, body, own, touched) | (touched == 0)]
-    if len(foreign):
-        raise BadRequest(
-            f"split: {_foreign(edit, int(foreign[0]))} lie in the sparse volume, which must be a part of body {body}"
-        )
     voxels = int(inside.sum())
     if voxels >= row.voxels:
         raise BadRequest(f"split: the sparse volume holds all of body {body}; nothing would remain of it")
@@ -324,11 +359,11 @@ def split_body(edit: Edit, body: int, runs: Runs, sent: Buffer) -> SplitBody:
         },
     )
     if divided:
-        _, places = rewrite(edit, divided, pieces)
+        _, places = rewrite(edit, divided, runs)
         _replace_members(edit, body, divided)
         for number, (supervoxel, parts) in enumerate(divided.items()):
             put_split(edit, mutation, number, supervoxel, parts)
-        put_body(edit, body, row.voxels, mutation, own=own and body not in divided)
+        put_body(edit, body, row.voxels, mutation, own=row.own and body not in divided)
         ask_for_scales(edit, 0, places, mutation)
     moved = np.concatenate((touched[~is_cut], np.array([parts.split for parts in divided.values()], np.uint64)))
     moves = [Move(body, label, moved, voxels, ends=False, founds=True)]
