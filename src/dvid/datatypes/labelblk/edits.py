@@ -158,11 +158,11 @@ def split(edit: Edit, label: int, runs: Runs, sent: Buffer, *, wanted: int = 0) 
     """
     entries, made = _begun(edit, label, runs, wanted)
     held = dict(zip(map(tuple, entries.blocks_zyx.tolist()), range(len(entries)), strict=True))
-    pieces = runs_by_block(runs, block_shape(edit))
+    pieces = runs_by_block(runs, block_shape(edit), label, int(entries.voxels.sum()))
     if outside := next((place for place in pieces if place not in held), None):
         raise BadRequest(f"split: there is no voxel of label {label} in block {outside[::-1]} (x, y, z)")
     which, counts = [], []
-    for _, place, block in blocks_at(edit, list(pieces)):
+    for _, place, block in blocks_at(edit, pieces):
         listed = np.empty(0, np.uint64) if block is None else labels_of(block)
         own = listed == np.uint64(label)
         inside = 0
