@@ -53,8 +53,7 @@ def get_size(call: Call, label: int, supervoxels: bool) -> Reply:
     """Answer the voxels of a body or supervoxel."""
     with call.view() as view:
         need_index(view)
-        asked = label_array([label])
-        voxels = int((supervoxel_sizes if supervoxels else body_sizes)(view, asked)[0])
+        voxels = int(supervoxel_sizes(view, label_array([label]))[0]) if supervoxels else existing(view, label).voxels
         if not voxels:
             raise NotFound(f"there is no {'supervoxel' if supervoxels else 'body'} {label} at this version")
         return Reply(f'{{"voxels": {voxels}}}'.encode(), JSON)
