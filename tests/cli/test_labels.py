@@ -129,17 +129,41 @@ def test_what_cannot_be_is_refused(on_store):
     np.save(on_store.folder / "negative.npy", labels().astype(np.int64) - 1)
     np.save(on_store.folder / "float.npy", labels().astype(np.float32))
     np.save(on_store.folder / "in.npy", labels())
-    (on_store.folder / "twice.csv").write_text("1,2\n1,3\n")
+    (on_store.folder / "map.csv").write_text("1,2\n")
     node = on_store.uuid("repos", "new", "fly")
     on_store("repo", node, "new", "uint64blk", "image")
     to_labels = ("--node", node, "--name", "seg", "--type", "labelmap")
     assert "-1" in on_store.fails("import", "negative.npy", *to_labels, code=2)
     assert "float32" in on_store.fails("import", "float.npy", *to_labels, code=2)
     to_image = ("--node", node, "--name", "image")
-    assert "image" in on_store.fails("import", "in.npy", *to_image, "--mapping", "twice.csv", code=2)
+    assert "image" in on_store.fails("import", "in.npy", *to_image, "--mapping", "map.csv", code=2)
     assert "--scales" in on_store.fails("import", "in.npy", "--node", node, "--name", "n", "--scales", 2, code=2)
-    assert "two bodies" in on_store.fails("import", "in.npy", *to_labels, "--mapping", "twice.csv", code=2)
     assert "an image, not labels" in on_store.fails("export", "x.npy", *to_image, "--supervoxels", code=2)
+
+
+MAPPINGS = {
+    "1,2\n1,3\n": "two bodies",
+    "1,0\n": "labels are from 1",
+    "1,2\n2,1\n": "a supervoxel of body 1",
+    f"1,{2**64 - 1}\n": "labels are from 1",
+}
+"""Mappings that no segmentation can have, and what is said of them."""
+
+
+def test_a_mapping_that_cannot_be_is_refused_before_anything_is_made(dvid):
+    np.save(dvid.folder / "in.npy", labels())
+    node = dvid.uuid("repos", "new", "fly")
+    before = dvid("info", "--json")
+    places = [("--new-repo", "other"), *[("--node", node)] * 3]
+    for place, (text, told) in zip(places, MAPPINGS.items(), strict=True):
+        (dvid.folder / "map.csv").write_text(text)
+        out, errors = dvid.both("import", "in.npy", *place, "--name", "seg", "--mapping", "map.csv", code=2)
+        assert told in errors
+        assert (out, errors.count("\n")) == ("", 1), "nothing is told but what is wrong"
+    assert dvid("info", "--json") == before
+    assert dvid.journals == []
+    (dvid.folder / "map.csv").write_text("1,2\n0,7\n0,8\n")
+    dvid("import", "in.npy", "--node", node, "--name", "seg", "--mapping", "map.csv")
 
 
 def test_an_import_that_was_killed_goes_on_and_applies_its_mapping(on_store):

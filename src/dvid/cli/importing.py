@@ -83,7 +83,7 @@ def import_volume(
 
     Labels become supervoxels of a labelmap with --type labelmap, with --mapping, or if a precomputed volume says that it is
     a segmentation. A mapping is brought about by merges: index, bodies and history follow. Supervoxels that it does not
-    name are bodies of their own.
+    name are bodies of their own. One that contradicts itself is refused before anything is made.
     """
     from dvid.cli.output import in_xyz, say
     from dvid.interop import open_source
@@ -101,6 +101,8 @@ def import_volume(
     ):
         region = _region(opened, start_xyz)
         table = read_mapping(mapping, mapping_dataset) if mapping is not None else None
+        if table is not None:
+            check_mapping(*table)
         settings = _settings_for(opened, typename or ("labelmap" if table else None), block_xyz, scales)
         if new_repo is not None:
             uuid = target.make_repo(new_repo, f"Imported from {os.path.basename(os.path.abspath(source))}", "")
@@ -140,6 +142,20 @@ def new_volume(
     volume = _volume(target, uuid, name, _settings_for(source, typename, None, None))
     _check_fits(source, volume)
     copy_into(source, volume, _region(source, (0, 0, 0)), workers)
+
+
+def check_mapping(supervoxels: Labels, bodies: Labels) -> None:
+    """Refuse a mapping that no segmentation could have.
+
+    Raises:
+        BadRequest: it has a supervoxel in two bodies, a body with the number of a supervoxel of another one, or numbers that
+            are no labels.
+    """
+    import numpy as np
+
+    from dvid.labels.agglomeration import plan
+
+    plan(supervoxels, bodies, np.zeros_like, np.zeros_like)  # for a segmentation without any supervoxel
 
 
 def agglomerate(labels: OpenLabels, supervoxels: Labels, bodies: Labels) -> None:
