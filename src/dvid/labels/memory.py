@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -58,7 +59,8 @@ class BlockMemory:
 
 blocks = BlockMemory(_MOST_BLOCK_BYTES)
 
-_tables: OrderedDict[tuple[str, int, bytes], tuple[int, LabelTable]] = OrderedDict()
+_State = tuple[int, int]
+_tables: OrderedDict[tuple[str, int, bytes], tuple[_State, LabelTable]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -67,7 +69,16 @@ def changed(edit: Edit, number: str) -> None:
     edit.set_number(number, int.from_bytes(os.urandom(8), "big") | 1)
 
 
-def rows(view: View, table: bytes, number: str, labels: Labels, size: int) -> tuple[Rows, There]:
+def rows(
+    view: View,
+    table: bytes,
+    number: str,
+    labels: Labels,
+    size: int,
+    *,
+    read: Callable[[View, bytes, Labels, int], tuple[Rows, There]] = rows_of,
+    beside: str = "",
+) -> tuple[Rows, There]:
     """The rows of labels, remembered from one request to the next.
 
     Args:
@@ -76,26 +87,28 @@ def rows(view: View, table: bytes, number: str, labels: Labels, size: int) -> tu
         number: the name of the number that `changed` changes with it.
         labels: (n,) uint64, in any order.
         size: bytes of each row.
+        read: reads those that are not remembered.
+        beside: the name of the number of another table that `read` goes by.
 
     Returns:
         As `dvid.labels.rows.rows_of`.
     """
-    state = view.number(number)
-    if not state or isinstance(view, Edit):  # what a transaction sees may never come to be
-        return rows_of(view, table, labels, size)
+    state = view.number(number), view.number(beside) if beside else 0
+    if not state[0] or isinstance(view, Edit):  # what a transaction sees may never come to be
+        return read(view, table, labels, size)
     remembered = _table(view, table, state, size)
     found, known = remembered.find(labels)
     unknown = np.flatnonzero(known == EMPTY)
     if len(unknown):
         asked = np.unique(labels[unknown])
-        read, there = rows_of(view, table, asked, size)
-        remembered.put(asked, read, np.where(there, THERE, ABSENT).astype(np.uint8))
+        new, there = read(view, table, asked, size)
+        remembered.put(asked, new, np.where(there, THERE, ABSENT).astype(np.uint8))
         places = np.searchsorted(asked, labels[unknown])
-        found[unknown], known[unknown] = read[places], np.where(there[places], THERE, ABSENT)
+        found[unknown], known[unknown] = new[places], np.where(there[places], THERE, ABSENT)
     return found, known == THERE
 
 
-def _table(view: View, table: bytes, state: int, size: int) -> LabelTable:
+def _table(view: View, table: bytes, state: _State, size: int) -> LabelTable:
     name = view.instance.data_uuid, view.node.version, table
     with _lock:
         held = _tables.get(name)

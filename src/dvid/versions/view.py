@@ -205,6 +205,15 @@ class View(Inheritance):
         values = [] if found is None else [unseal(*heir) for heir in self._with_rivals(*found)]
         return [value for value in values if value.format != Format.TOMBSTONE]
 
+    def rivals(self, table: bytes, key: bytes) -> list[int]:
+        """The versions whose values of a key are in conflict at this one; empty where it has one value, or none."""
+        entry = self.snapshot.seek(self.key(table, key), layout.VERSION_BYTES)
+        found = None if entry is None else self._nearest(*entry)
+        heirs = [] if found is None else self._with_rivals(*found)
+        if len(heirs) < 2 or all(stored[0] == Format.TOMBSTONE for _, stored in heirs):
+            return []
+        return [layout.version_of(heir) for heir, _ in heirs]
+
     def _settle(self, entry: Entry) -> Value | None:
         """The value to read where `entry` is the newest that may be visible."""
         found = self._visible(entry)

@@ -1,5 +1,7 @@
 """Requests that ask to which bodies supervoxels belong, and that map them."""
 
+import json
+
 import numpy as np
 import pytest
 from tests.datatypes.labelmap.messages import mapping_ops
@@ -122,3 +124,38 @@ def test_without_an_index_mappings_are_there_all_the_same(make_segmentation):
     plain = make_segmentation(IndexedLabels="false")
     plain.post("mappings", mapping_ops((5, [6])))
     assert plain.ask("GET", "mapping", [5, 6, 7]).json == [5, 5, 7]
+
+
+def test_branches_that_regrouped_the_same_bodies_are_in_conflict_in_every_answer(make_segmentation):
+    made = make_segmentation(BlockSize="16,16,16")
+    made.write((0, 0, 0), np.repeat(np.arange(1, 5), 16) * np.ones((16, 16, 64), int))
+    made.commit(made.node)
+    one, other = made.child(made.node), made.child(made.node, "other")
+    made.post("merge", [1, 2], node=one)
+    apart = made.post("cleave/1", [2], node=one).json["CleavedLabel"]
+    made.post("merge", [1, 3], node=one)
+    made.post("merge", [2, 1], node=other)
+    for node in (one, other):
+        made.commit(node)
+    merge = {"mergeType": "conflict-free", "parents": [one, other], "note": ""}
+    node = made.request("POST", f"/api/repo/{made.node}/merge", json.dumps(merge)).json["child"]
+    conflicts = {
+        "label/0_0_0": None,
+        "label/32_0_0": None,
+        "labels": [[0, 0, 0]],
+        "mapping": [1],
+        "mapping?nolookup=true": [3],
+        "mappings": None,
+        "raw/0_1_2/64_16_16/0_0_0": None,
+        "blocks/16_16_16/0_0_0": None,
+        "specificblocks?blocks=0,0,0": None,
+        "size/1": None,
+    }
+    for path, body in conflicts.items():
+        assert (path, made.status("GET", path, body, node=node)) == (path, 409)
+        assert (path, made.status("GET", path, body, node=one)) == (path, 200)
+    assert made.get("label/16_0_0", node=node).json == {"Label": apart}
+    assert made.get("label/48_0_0", node=node).json == {"Label": 4}
+    assert made.ask("GET", "mapping?nolookup=true", [2, 4], node=node).json == [apart, 4]
+    assert made.status("GET", "raw/0_1_2/64_16_16/0_0_0?supervoxels=true", node=node) == 200
+    assert made.status("GET", "raw/0_1_2/16_16_16/16_0_0", node=node) == 200
