@@ -14,6 +14,7 @@ from dvidclient.gui.repo_document import check_repo
 from dvidclient.node import Node
 from dvidclient.repo import MASTER, Repo
 from dvidclient.server import Server, connect
+from dvidclient.typenames import EARLY_NAMES, VOXELS_OF
 
 # A person waits: a request that makes no progress for longer than this has failed, and can be repeated with a button.
 PATIENCE_SECONDS = 30.0
@@ -22,17 +23,7 @@ RETRIES = 1
 LABEL_TYPES = frozenset({"labelmap", "labelarray", "labelblk", "labels32", "labels64"})
 SCALED_TYPES = frozenset({"labelmap", "labelarray"})
 # What the types of data hold whose description does not say it, as those of old servers.
-VALUES_OF = {
-    "grayscale8": ("uint8", 1),
-    "rgba8": ("uint8", 4),
-    "labels32": ("uint32", 1),
-    "labels64": ("uint64", 1),
-    "labelmap": ("uint64", 1),
-    "labelarray": ("uint64", 1),
-    "labelblk": ("uint64", 1),
-    "rgba8blk": ("uint8", 4),
-    **{f"{dtype}blk": (dtype, 1) for dtype in ("uint8", "uint16", "uint32", "uint64", "float32")},
-}
+VALUES_OF = VOXELS_OF | {early: VOXELS_OF[typename] for early, typename in EARLY_NAMES.items()}
 DTYPES = frozenset({"uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"})
 LARGEST_POSITION = 1 << 40
 
