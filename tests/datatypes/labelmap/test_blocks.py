@@ -345,7 +345,8 @@ def test_requests_that_make_no_sense_are_refused(labels: Segmentation, method: s
     assert reply.status_code == 400, reply.text
 
 
-def test_blocks_at_the_ends_of_the_coordinates_are_kept(labels: Segmentation) -> None:
+def test_blocks_at_the_ends_of_the_coordinates_are_kept(make_segmentation: MakeSegmentation) -> None:
+    labels = make_segmentation(BlockSize="16,16,16", MaxDownresLevel=1, IndexedLabels="false")
     last, first = (2**27 - 2,) * 3, (-(2**27),) * 3
     labels.post("blocks?downres=true", message((last, packed(random(1))), (first, packed(random(2)))))
     for place, seed in ((last, 1), (first, 2)):

@@ -38,6 +38,16 @@ boxes = st.tuples(*[st.tuples(st.integers(-20, 40), st.integers(1, 36)) for _ in
 )
 
 
+def test_blocks_that_no_index_can_tell_of_are_refused(make):
+    labels, far = make(), 16 * 2**20
+    for start in ((far - 1, 0, 0), (0, -far, 0), (0, 0, -far - 20)):  # the first box begins in the last good block
+        with pytest.raises(BadRequest, match="no key in a label index"):
+            labels.write(Box.at(start, (2, 2, 2)), np.ones((2, 2, 2), np.uint64))
+    assert labels.largest_label is None
+    labels.write(Box.at((far - 2, 16 - far, 0), (2, 2, 2)), np.ones((2, 2, 2), np.uint64))
+    assert labels.sizes([1]).tolist() == [8]
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(boxes, st.integers(0, 2**32)), min_size=1, max_size=3), boxes)
 def test_what_is_written_anywhere_is_read_anywhere_and_counted(make, writes, read):

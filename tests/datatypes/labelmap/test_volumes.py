@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 from tests.conftest import TOKEN
-from tests.datatypes.conftest import box_path
+from tests.datatypes.conftest import MakeInstance, box_path
 from tests.datatypes.labelmap.conftest import MakeSegmentation, Segmentation
 from tests.labels.halving import Pyramid
 
@@ -148,9 +148,16 @@ def test_what_nobody_wrote_is_0(empty: Segmentation, compression: str) -> None:
     assert not found.any()
 
 
-@pytest.mark.parametrize("start", [(-(2**31),) * 3, (2**31 - 32,) * 3, (-(2**31), 0, 2**31 - 32)])
-def test_labels_may_lie_at_the_ends_of_the_coordinates(make_segmentation: MakeSegmentation, start: Any) -> None:
-    made = make_segmentation(BlockSize="16,16,16", MaxDownresLevel=3)
+LAST = 16 * (2**20 - 1)
+ENDS = [
+    *(("labelarray", start) for start in ((-(2**31),) * 3, (2**31 - 32,) * 3, (-(2**31), 0, 2**31 - 32))),
+    *(("labelmap", start) for start in ((-LAST,) * 3, (LAST,) * 3, (-LAST, 0, LAST))),
+]
+
+
+@pytest.mark.parametrize(("typename", "start"), ENDS)
+def test_labels_may_lie_at_the_ends_of_the_coordinates(make_instance: MakeInstance, typename: str, start: Any) -> None:
+    made = make_instance(typename, "seg", kind=Segmentation, BlockSize="16,16,16", MaxDownresLevel=3)
     voxels = np.random.default_rng(0).integers(0, 3, (16, 16, 16)).astype(np.uint64)
     made.write(start, voxels)
     np.testing.assert_array_equal(made.read(start, (16, 16, 16)), voxels)

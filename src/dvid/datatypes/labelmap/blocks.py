@@ -14,7 +14,7 @@ from dvid.datatypes.boxes import need_aligned, requested_box
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.labelmap.arguments import SUPERVOXELS
 from dvid.datatypes.labelmap.volumes import SCALE, check_scale
-from dvid.datatypes.labelmap.writes import Draft
+from dvid.datatypes.labelmap.writes import WHERE_TOLD, Draft
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, BlockRange, Xyz, Zyx
 from dvid.labels.blocks import block_shape
@@ -227,7 +227,7 @@ ROUTES = (
         "POST",
         "/blocks",
         post_blocks,
-        "Store blocks of supervoxels. Extents, the largest label, the index and the sizes of bodies follow.",
+        f"Store blocks of supervoxels. Extents, the largest label, the index and the sizes of bodies follow. {WHERE_TOLD}",
         options=(
             SCALE,
             Argument("downres", "true: lower resolutions follow, too.", flag, default=False),
@@ -245,7 +245,8 @@ ROUTES = (
         "POST",
         "/ingest-supervoxels",
         post_ingest,
-        "Store blocks of supervoxels and nothing else: index, extents, largest label and lower resolutions are to be sent, too.",
+        "Store blocks of supervoxels and nothing else: index, extents, largest label and lower resolutions are to be sent, too. "
+        f"{WHERE_TOLD}",
         options=(SCALE,),
         body=_BODY,
         answers=TEXT,

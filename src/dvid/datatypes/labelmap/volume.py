@@ -14,6 +14,7 @@ from dvid.datatypes.arrays import VoxelArray
 from dvid.datatypes.handles import Source
 from dvid.datatypes.labelmap.arguments import need_index
 from dvid.datatypes.labelmap.volumes import check_scale
+from dvid.datatypes.labelmap.writes import check_blocks
 from dvid.datatypes.voxels import grow_extents
 from dvid.errors import BadRequest, Conflict
 from dvid.geometry import Box, Zyx
@@ -271,9 +272,13 @@ def write_box(volume: VoxelArray, box: Box, labels: Labels, *, bodies: bool = Fa
         box: where, at full resolution.
         labels: (z, y, x) uint64, of the box's shape.
         bodies: they are those of bodies, not of supervoxels.
+
+    Raises:
+        BadRequest: some blocks of the box cannot be stored.
     """
     with volume.view() as view:
         shape, indexed = block_shape(view), bool(view.instance.settings["IndexedLabels"])
+        check_blocks(view.instance, box.blocks(shape))
     places = list(box.blocks(shape))
     whole = [place for place in places if box.contains(_block(place, shape))]
     cut = [place for place in places if not box.contains(_block(place, shape))]

@@ -18,7 +18,7 @@ from dvid.datatypes.boxes import expect_end, need_aligned, requested_box, sent_p
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.labelmap import faults
 from dvid.datatypes.labelmap.arguments import HASH, SUPERVOXELS, checked_body
-from dvid.datatypes.labelmap.writes import Draft
+from dvid.datatypes.labelmap.writes import WHERE_TOLD, Draft
 from dvid.datatypes.planes import Plane, parse_dims, scaled, stored_size
 from dvid.datatypes.roi.operations import sampled_mask, touched_blocks, voxel_mask
 from dvid.errors import BadRequest
@@ -330,7 +330,7 @@ ROUTES = (
         "POST",
         "/raw/{dims}/{size}/{offset}",
         post_raw,
-        "Store a volume of supervoxels, in whole blocks; index, sizes and lower resolutions follow.",
+        f"Store a volume of supervoxels, in whole blocks; index, sizes and lower resolutions follow. {WHERE_TOLD}",
         arguments=(_DIMS, _SIZE, _OFFSET),
         options=(
             Argument("roi", "Store only the blocks that touch this region of interest.", default=""),

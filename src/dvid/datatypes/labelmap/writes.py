@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dvid.datatypes.voxels import grow_extents
-from dvid.errors import Conflict, TooLarge
-from dvid.geometry import Box, Zyx
+from dvid.errors import BadRequest, Conflict, TooLarge
+from dvid.geometry import BlockRange, Box, Zyx
+from dvid.kernels.protobuf import BLOCK_LIMIT
 from dvid.labels.blocks import block_shape
 from dvid.labels.painting import as_supervoxels
 from dvid.labels.tables import BLOCKS, Labels
@@ -14,11 +15,36 @@ from dvid.labels.writing import NewBlock, extents_of_blocks, from_voxels, from_w
 from dvid.routes import TEXT, Call, Reply
 from dvid.storage.protocol import Buffer
 from dvid.versions.edit import Edit
+from dvid.versions.records import InstanceRecord
 from dvid.versions.view import View
+
+WHERE_TOLD = (
+    "Coordinates of blocks must be less than 2^20 either way, unless the instance was made with IndexedLabels=false."
+)
+"""What `check_blocks` asks for, in help texts."""
 
 _BLOCK_BYTES = 4 << 10
 _LABEL_BYTES = 64
 """Memory that a block takes until it is stored, beside its gzipped bytes, and each label of it."""
+
+
+def check_blocks(instance: InstanceRecord, blocks: BlockRange) -> None:
+    """Refuse blocks that are to be stored, but for which a label index has no key.
+
+    Only a labelmap answers indices. One of a body with such a block could not be answered, nor others asked for with it.
+
+    Raises:
+        BadRequest: a coordinate of one of them is 2^20 or more, or -2^20 or less.
+    """
+    if instance.typename != "labelmap" or not instance.settings["IndexedLabels"]:
+        return
+    last = tuple(stop - 1 for stop in blocks.stop_zyx)
+    for z, y, x in (blocks.start_zyx, last):
+        if max(abs(z), abs(y), abs(x)) >= BLOCK_LIMIT:
+            raise BadRequest(
+                f"block {x},{y},{z} (x, y, z) has no key in a label index: coordinates of blocks must be less than "
+                f"{BLOCK_LIMIT} (2^20) and more than -{BLOCK_LIMIT}, unless a labelmap was made with IndexedLabels=false"
+            )
 
 
 class Draft:
@@ -31,14 +57,20 @@ class Draft:
             view: the instance.
             box: what the extents are to hold; None for the blocks that are added.
             bodies: what is added are labels of bodies, not of supervoxels.
+
+        Raises:
+            BadRequest: the box has blocks that cannot be stored.
         """
         self._where = view.key(BLOCKS, b"")  # names the instance and the version
         self._shape = block_shape(view)
+        self._instance = view.instance
         self._indexed = bool(view.instance.settings["IndexedLabels"])
         self._box = box
         self._bodies = bodies
         self._blocks: list[NewBlock] = []
         self._room = 0
+        if box is not None:
+            check_blocks(view.instance, box.blocks(self._shape))
 
     def add_voxels(self, box: Box, labels: Labels, places: Sequence[Zyx]) -> None:
         """Add some blocks of a box of supervoxels."""
@@ -48,9 +80,11 @@ class Draft:
         """Add a block in the compressed layout, gzipped.
 
         Raises:
-            BadRequest: it is none.
+            BadRequest: it is none, or cannot be stored there.
             TooLarge: the blocks so far take more memory than `limit` bytes: those of one label are tiny on the wire.
         """
+        z, y, x = place
+        check_blocks(self._instance, BlockRange(place, (z + 1, y + 1, x + 1)))
         block = from_wire(place, data, self._shape)
         self._room += _BLOCK_BYTES + _LABEL_BYTES * len(block.supervoxels)
         if self._room > limit:
