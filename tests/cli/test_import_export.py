@@ -143,6 +143,41 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(on_store):
     assert on_store.journals == []
 
 
+UNFIT = [
+    ("float32", 1, "labelmap", "cannot hold as uint64"),
+    ("uint16", 1, "uint8blk", "cannot hold as uint8"),
+    ("uint8", 3, "labelmap", "3 channel(s)"),
+    ("uint8", 1, "rgba8blk", "1 channel(s)"),
+    ("uint8", 1, "keyvalue", "keyvalue"),
+    ("int16", 1, None, "int16blk"),
+]
+"""Type of the voxels, channels, type of the new instance, and what is said of it."""
+
+
+@pytest.mark.parametrize(("dtype", "channels", "typename", "told"), UNFIT)
+def test_what_does_not_fit_a_new_instance_leaves_nothing_behind(on_server, dtype, channels, typename, told):
+    np.save(on_server.folder / "in.npy", voxels_of(dtype, (20, 33, 18, channels)).squeeze())
+    node = on_server.uuid("repos", "new", "fly")
+    before = on_server("info", "--json")
+    words = ("import", "in.npy", "--name", "new", *(("--type", typename) if typename else ()))
+    anew = ("--new-repo", "again")
+    for command, place in ((on_server, ("--node", node)), (on_server, anew), (on_server.on("--data", "other"), anew)):
+        _, errors = command.both(*words, *place, code=2)
+        assert told in errors
+        assert errors.count("\n") == 1, "nothing is told but what is wrong"
+    assert on_server("info", "--json") == before
+    assert not (on_server.folder / "other").exists()
+    assert on_server.journals == []
+
+
+def test_a_mapping_is_not_for_a_new_image(on_store):
+    np.save(on_store.folder / "in.npy", voxels_of())
+    (on_store.folder / "map.csv").write_text("1,2\n")
+    words = ("import", "in.npy", "--new-repo", "fly", "--name", "new", "--type", "uint8blk", "--mapping", "map.csv")
+    assert "an image" in on_store.fails(*words, code=2)
+    assert not (on_store.folder / "store").exists()
+
+
 def test_a_committed_node_is_not_written_to_whoever_asks(on_server):
     np.save(on_server.folder / "in.npy", voxels_of())
     node = on_server.uuid("repos", "new", "fly")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import time
 
@@ -126,19 +127,68 @@ def test_slices_are_loaded_as_labels(dvid):
 
 
 def test_what_cannot_be_is_refused(on_store):
-    np.save(on_store.folder / "negative.npy", labels().astype(np.int64) - 1)
     np.save(on_store.folder / "float.npy", labels().astype(np.float32))
     np.save(on_store.folder / "in.npy", labels())
     (on_store.folder / "map.csv").write_text("1,2\n")
     node = on_store.uuid("repos", "new", "fly")
     on_store("repo", node, "new", "uint64blk", "image")
     to_labels = ("--node", node, "--name", "seg", "--type", "labelmap")
-    assert "-1" in on_store.fails("import", "negative.npy", *to_labels, code=2)
     assert "float32" in on_store.fails("import", "float.npy", *to_labels, code=2)
     to_image = ("--node", node, "--name", "image")
     assert "image" in on_store.fails("import", "in.npy", *to_image, "--mapping", "map.csv", code=2)
     assert "--scales" in on_store.fails("import", "in.npy", "--node", node, "--name", "n", "--scales", 2, code=2)
     assert "an image, not labels" in on_store.fails("export", "x.npy", *to_image, "--supervoxels", code=2)
+
+
+def test_a_new_instance_is_removed_again_where_the_first_labels_are_negative(dvid):
+    np.save(dvid.folder / "in.npy", labels().astype(np.int64) - 1)
+    node = dvid.uuid("repos", "new", "fly")
+    words = ("import", "in.npy", "--node", node, "--name", "seg", "--type", "labelmap")
+    _, errors = dvid.both(*words, code=2)
+    assert "removed the instance 'seg' again" in errors
+    assert "label -1" in errors.splitlines()[-1]
+    assert "seg" not in dvid("info", node)
+    assert dvid.journals == []
+    np.save(dvid.folder / "in.npy", labels().astype(np.int64))
+    dvid(*words)
+    # An instance that was there before, empty or not, stays.
+    np.save(dvid.folder / "in.npy", labels().astype(np.int64) - 1)
+    dvid("repo", node, "new", "labelmap", "empty")
+    for name in ("seg", "empty"):
+        _, errors = dvid.both("import", "in.npy", "--node", node, "--name", name, code=2)
+        assert "removed" not in errors
+        assert dvid.journals == []
+    assert "empty" in dvid("info", node)
+    dvid("export", "out.npy", "--node", node, "--name", "seg")
+    assert np.array_equal(np.load(dvid.folder / "out.npy"), labels())
+
+
+def test_a_new_instance_that_may_not_be_removed_is_named(on_server):
+    np.save(on_server.folder / "in.npy", labels().astype(np.int64) - 1)
+    node = on_server.uuid("repos", "new", "fly")
+    del on_server.environment["DVID_ADMIN_TOKEN"]
+    _, errors = on_server.both("import", "in.npy", "--node", node, "--name", "seg", "--type", "labelmap", code=2)
+    assert f"the instance 'seg' remains at node {node}" in errors
+    assert "seg" in on_server("info", node)
+
+
+def test_where_labels_were_written_before_a_negative_one_it_is_said_how_to_go_on(on_store):
+    volume = np.zeros((64, 256, 384), np.int64)  # several boxes of 16 MiB
+    volume[:, :64, :64] = 5
+    volume[-1, -1, -1] = -7
+    np.save(on_store.folder / "in.npy", volume)
+    node = on_store.uuid("repos", "new", "fly")
+    words = ("import", "in.npy", "--node", node, "--name", "seg", "--type", "labelmap", "--workers", 1)
+    _, errors = on_store.both(*words, code=2)
+    assert "the instance 'seg' remains, with voxels in" in errors
+    command = re.search(r"Go on with .*: dvid (import .*) --resume\n", errors)[1]
+    assert len(on_store.journals) == 1
+    volume[-1, -1, -1] = 7
+    np.save(on_store.folder / "in.npy", volume)
+    on_store.on()(*shlex.split(command), "--restart")
+    with library.open(str(on_store.folder / "store")) as store:
+        assert np.array_equal(store["fly"][node]["seg"][:], volume.astype(np.uint64))
+    assert on_store.journals == []
 
 
 MAPPINGS = {

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import shlex
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from dvid.cli.destination import check_fits, check_new, make_volume, region_of, removed_if_empty, settings_for
+from dvid.cli.import_journal import open_journal
 from dvid.cli.opening import open_target
 from dvid.cli.options import (
     Axes,
@@ -24,16 +25,13 @@ from dvid.cli.options import (
     three_integers,
     three_positive,
 )
-from dvid.cli.target import LABEL_TYPES, OpenLabels, OpenVolume, Target
-from dvid.errors import BadRequest, Conflict
-from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, reverse3
+from dvid.cli.target import OpenLabels, OpenVolume, Target
+from dvid.errors import BadRequest
+from dvid.geometry import Box, Xyz
 
 if TYPE_CHECKING:
     from dvid.interop import ProgressJournal, VolumeSource
     from dvid.labels.tables import Labels
-
-LOWEST_BITS = 9
-"""A new labelmap has as many lower resolutions as it takes until 2^9 = 512 voxels hold each of its sides."""
 
 NOTE_SECONDS = 1.0
 """How often what is done is noted."""
@@ -84,6 +82,9 @@ def import_volume(
     Labels become supervoxels of a labelmap with --type labelmap, with --mapping, or if a precomputed volume says that it is
     a segmentation. A mapping is brought about by merges: index, bodies and history follow. Supervoxels that it does not
     name are bodies of their own. One that contradicts itself is refused before anything is made.
+
+    Labels are from 0 to 2^64 - 2. Signed ones are looked at as they are read: where there is a negative one before anything
+    was written, a new instance is removed again.
     """
     from dvid.cli.output import in_xyz, say
     from dvid.interop import open_source
@@ -95,53 +96,64 @@ def import_volume(
         raise typer.BadParameter("an import that is resumed has its repo: name the node with --node")
     start_xyz = three_integers(offset, "--offset") if offset is not None else None
     block_xyz = three_positive(block_size, "--block-size") if block_size is not None else None
-    with (
-        open_source(source, dataset, axes=axes) as opened,
-        open_target(server, data, create=new_repo is not None) as target,
-    ):
-        region = _region(opened, start_xyz)
+    with open_source(source, dataset, axes=axes) as opened:
+        # What the files alone tell is refused here, before a store, a repo or an instance is made.
+        region = region_of(opened, start_xyz)
         table = read_mapping(mapping, mapping_dataset) if mapping is not None else None
         if table is not None:
             check_mapping(*table)
-        settings = _settings_for(opened, typename or ("labelmap" if table else None), block_xyz, scales)
+        mapped = table is not None
+        settings = settings_for(opened, typename or ("labelmap" if mapped else None), block_xyz, scales)
         if new_repo is not None:
-            uuid = target.make_repo(new_repo, f"Imported from {os.path.basename(os.path.abspath(source))}", "")
-            say(f"made the repo {new_repo!r}: {uuid}")
-        else:
-            uuid = target.node(node if node is not None else f"{repo}:master")
-        volume = _volume(target, uuid, name, settings)
-        _check_fits(opened, volume)
-        if table is not None and not volume.info.is_labels:
-            raise BadRequest(f"--mapping is for labels; {name!r} holds an image")
-        again = ["dvid", "import", source, "--node", uuid, "--name", name]
-        for option, value in (
-            ("--offset", offset),
-            ("--dataset", dataset),
-            ("--axes", axes),
-            ("--mapping", mapping),
-            ("--mapping-dataset", mapping_dataset),
-        ):
-            again += [option, value] if value is not None else []
-        command = f"{shlex.join(map(str, again))} {target.option} --resume"
-        with _open_journal(opened, dataset, uuid, volume, region, resume, command) as journal:
-            try:
-                copy_into(opened, volume, region, workers, journal)
-                if table is not None:
-                    agglomerate(target.labels(uuid, name), *table)
-            except KeyboardInterrupt:
-                say(f"interrupted. Go on with: {command}")
-                raise
-            journal.remove()
-        say(f"imported {in_xyz(region)} (x, y, z) into {name!r} at node {uuid}")
+            check_new(opened, name, settings, mapped=mapped)
+        with open_target(server, data, create=new_repo is not None) as target, ExitStack() as undo:
+            if new_repo is not None:
+                uuid = target.make_repo(new_repo, f"Imported from {os.path.basename(os.path.abspath(source))}", "")
+                say(f"made the repo {new_repo!r}: {uuid}")
+            else:
+                uuid = target.node(node if node is not None else f"{repo}:master")
+            if not target.has_instance(uuid, name):
+                check_new(opened, name, settings, mapped=mapped)
+                make_volume(target, uuid, name, settings)
+                undo.enter_context(removed_if_empty(target, uuid, name))
+            volume = target.volume(uuid, name)
+            check_fits(opened, volume, mapped=mapped)
+            again = ["dvid", "import", source, "--node", uuid, "--name", name]
+            for option, value in (
+                ("--offset", offset),
+                ("--dataset", dataset),
+                ("--axes", axes),
+                ("--mapping", mapping),
+                ("--mapping-dataset", mapping_dataset),
+            ):
+                again += [option, value] if value is not None else []
+            command = f"{shlex.join(map(str, again))} {target.option} --resume"
+            with open_journal(opened, dataset, uuid, volume, region, resume, command) as journal:
+                try:
+                    copy_into(opened, volume, region, workers, journal)
+                    if table is not None:
+                        agglomerate(target.labels(uuid, name), *table)
+                except KeyboardInterrupt:
+                    say(f"interrupted. Go on with: {command}")
+                    raise
+                except Exception:
+                    if journal.finished:
+                        say(f"failed. Go on with (--restart in place of --resume if the source changes): {command}")
+                    else:
+                        journal.remove()
+                    raise
+                journal.remove()
+            say(f"imported {in_xyz(region)} (x, y, z) into {name!r} at node {uuid}")
 
 
 def new_volume(
     target: Target, uuid: str, name: str, source: VolumeSource, typename: str | None = None, workers: int = 2
 ) -> None:
     """Make an instance for a source and write all of it there, from voxel 0,0,0 on."""
-    volume = _volume(target, uuid, name, _settings_for(source, typename, None, None))
-    _check_fits(source, volume)
-    copy_into(source, volume, _region(source, (0, 0, 0)), workers)
+    settings = settings_for(source, typename)
+    check_new(source, name, settings)
+    make_volume(target, uuid, name, settings)
+    copy_into(source, target.volume(uuid, name), region_of(source, (0, 0, 0)), workers)
 
 
 def check_mapping(supervoxels: Labels, bodies: Labels) -> None:
@@ -181,9 +193,9 @@ def load_slices(target: Target, uuid: str, name: str, offset_xyz: Xyz, files: li
         if not os.path.isfile(file):
             raise BadRequest(f"{file} is not a file")
     with StackSource(f"the {len(files)} slices from {files[0]}", files) as source:
-        region = _region(source, offset_xyz)
+        region = region_of(source, offset_xyz)
         volume = target.volume(uuid, name)
-        _check_fits(source, volume)
+        check_fits(source, volume)
         copy_into(source, volume, region, workers)
     say(f"loaded {in_xyz(region)} (x, y, z) into {name!r} at node {uuid}")
 
@@ -235,124 +247,3 @@ def copy_into(
             note()
         if info.is_labels:
             cast("OpenLabels", volume).wrote(region)
-
-
-# ---- what fits ----------------------------------------------------------------------------------
-
-
-def _region(source: VolumeSource, offset_xyz: Xyz | None) -> Box:
-    region = Box.at(source.origin_zyx if offset_xyz is None else reverse3(offset_xyz), source.shape_zyx)
-    if min(region.start_zyx) < MIN_COORDINATE or max(region.stop_zyx) > MAX_COORDINATE:
-        raise BadRequest(
-            f"a volume of {region.shape_zyx[::-1]} at {reverse3(region.start_zyx)} reaches beyond 32-bit coordinates"
-        )
-    return region
-
-
-def _settings_for(
-    source: VolumeSource, typename: str | None, block_xyz: Xyz | None, scales: int | None
-) -> dict[str, str]:
-    """The settings of an instance for a source, "typename" among them."""
-    if typename is None and source.is_segmentation:
-        typename = "labelmap"
-    rgba = source.dtype.name == "uint8" and source.channels == 4
-    settings = {"typename": typename or ("rgba8blk" if rgba else f"{source.dtype.name}blk")}
-    if source.channels > 1 and settings["typename"] != "rgba8blk":
-        settings["Channels"] = str(source.channels)
-    if settings["typename"] in LABEL_TYPES:
-        lower = max(0, (max(source.shape_zyx) - 1).bit_length() - LOWEST_BITS)
-        settings["MaxDownresLevel"] = str(lower if scales is None else scales)
-    elif scales is not None:
-        raise BadRequest(f"--scales is for labelmap instances, not for {settings['typename']}")
-    if block_xyz is not None:
-        settings["BlockSize"] = ",".join(map(str, block_xyz))
-    if source.voxel_size_zyx is not None:
-        settings["VoxelSize"] = ",".join(f"{edge:.17g}" for edge in reversed(source.voxel_size_zyx))
-        if source.units:
-            settings["VoxelUnits"] = ",".join([source.units] * 3)
-    return settings
-
-
-def _volume(target: Target, uuid: str, name: str, settings: dict[str, str]) -> OpenVolume:
-    from dvid.cli.output import say
-
-    if not target.has_instance(uuid, name):
-        settings = dict(settings)
-        typename = settings.pop("typename")
-        try:
-            target.make_instance(uuid, typename, name, settings)
-        except Exception as error:
-            error.add_note(f"the instance {name!r} of type {typename} could not be made")
-            raise
-        say(f"made the {typename} instance {name!r}")
-    return target.volume(uuid, name)
-
-
-def _check_fits(source: VolumeSource, volume: OpenVolume) -> None:
-    import numpy as np
-
-    info = volume.info
-    floats = source.dtype.kind == info.dtype.kind == "f"
-    labels = info.is_labels and source.dtype.kind in "iu"  # signed ones are looked at as they come
-    if not (floats or labels or np.can_cast(source.dtype, info.dtype, "safe")):
-        raise BadRequest(f"{source.name} has {source.dtype} voxels, which {info.name!r} cannot hold as {info.dtype}")
-    if source.channels != info.channels:
-        raise BadRequest(f"{source.name} has {source.channels} channel(s), {info.name!r} has {info.channels}")
-
-
-# ---- going on -----------------------------------------------------------------------------------
-
-
-def _open_journal(
-    source: VolumeSource,
-    dataset: str | None,
-    uuid: str,
-    volume: OpenVolume,
-    region: Box,
-    resume: bool | None,
-    command: str,
-) -> ProgressJournal:
-    from dvid.interop import ProgressJournal
-
-    where = (os.path.abspath(source.name), dataset, uuid, volume.info.data_uuid, region.start_zyx)
-    folder = os.path.join(state_folder(), "imports")
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, hashlib.sha256(repr(where).encode()).hexdigest()[:32])
-    if resume is None and os.path.exists(path):
-        raise Conflict(
-            f"an import of {source.name} to this place was begun and not finished: go on with '{command}', "
-            "or begin anew with --restart in place of --resume"
-        )
-    if resume is False:
-        _forget(path)
-    return ProgressJournal(
-        path,
-        {
-            "source": source.name,
-            "state of the source": source.fingerprint(),
-            "node": uuid,
-            "instance": volume.info.data_uuid,
-            "blocks": repr(volume.info.block_zyx),
-            "offset_zyx": repr(region.start_zyx),
-        },
-    )
-
-
-def state_folder() -> str:
-    """Where the progress of imports is kept: `$XDG_STATE_HOME/dvid`, else `~/.local/state/dvid`."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):  # the XDG specification has relative paths ignored
-        base = os.path.join(os.path.expanduser("~"), ".local", "state")
-    return os.path.join(base, "dvid")
-
-
-def _forget(path: str) -> None:
-    """Remove the journal of an import that does not run any more."""
-    if not os.path.exists(path):
-        return
-    with open(path, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(f"{path} is in use: the same import is running") from None
-        os.unlink(path)
