@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dvid.cli.target import LABEL_TYPES, OpenVolume, Target
 from dvid.errors import BadRequest, DvidError
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, reverse3
-from dvidclient.errors import ClientError
 
 if TYPE_CHECKING:
     from dvid.interop import VolumeSource
@@ -132,6 +131,7 @@ def make_volume(target: Target, uuid: str, name: str, settings: dict[str, str]) 
 def removed_if_empty(target: Target, uuid: str, name: str) -> Iterator[None]:
     """Remove a new instance again if what is done to it fails before anything is written, or say that it remains."""
     from dvid.cli.output import in_xyz, say
+    from dvidclient.errors import ClientError
 
     try:
         yield
