@@ -126,6 +126,27 @@ def test_slices_are_loaded_in_the_order_given(dvid):
     assert "0,0" in dvid.fails("node", node, "loaded", "load", "0,0", *slices, code=2)
 
 
+@pytest.mark.parametrize("form", ["tiff", "png"])
+def test_slices_that_a_pattern_matches_are_loaded_in_natural_order(dvid, form):
+    volume = voxels_of(shape=(12, 40, 50))
+    np.save(dvid.folder / "in.npy", volume)
+    node = dvid.uuid("repos", "new", "fly")
+    dvid("import", "in.npy", "--node", node, "--name", "gray")
+    dvid("export", "slices", "--format", form, "--node", node, "--name", "gray")
+    for z, path in enumerate(sorted((dvid.folder / "slices").iterdir())):
+        path.rename(path.with_name(f"s[{z}]{path.suffix}"))
+    (dvid.folder / "slices" / "notes.txt").write_text("no slice")
+    ending = {"tiff": "tif", "png": "png"}[form]
+    dvid("repo", node, "new", "uint8blk", "loaded")
+    dvid("node", node, "loaded", "load", "0,0,0", f"slices/*.{ending}")
+    # A file of that name is there, so it is one, not a pattern.
+    dvid("node", node, "loaded", "load", "0,0,12", f"slices/s[3].{ending}", f"slices/s?1?.{ending}")
+    dvid("export", "out.npy", "--node", node, "--name", "loaded")
+    assert np.array_equal(np.load(dvid.folder / "out.npy"), volume[[*range(12), 3, 1]])
+    complaint = dvid.fails("node", node, "loaded", "load", "0,0,0", f"slices/*.{ending}", "slices/*.jpg", code=2)
+    assert "no file matches slices/*.jpg" in complaint
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_written(on_store):
     np.save(on_store.folder / "in.npy", voxels_of("uint16"))
     node = on_store.uuid("repos", "new", "fly")

@@ -184,14 +184,12 @@ def agglomerate(labels: OpenLabels, supervoxels: Labels, bodies: Labels) -> None
     say(f"merged supervoxels to {len(todo)} bodies by the mapping")
 
 
-def load_slices(target: Target, uuid: str, name: str, offset_xyz: Xyz, files: list[str], workers: int) -> None:
-    """Write slices, one file for each z, into an instance that is there."""
+def load_slices(target: Target, uuid: str, name: str, offset_xyz: Xyz, names: list[str], workers: int) -> None:
+    """Write slices, one file for each z, into an instance that is there. Names may be patterns."""
     from dvid.cli.output import in_xyz, say
-    from dvid.interop.stacks import StackSource
+    from dvid.interop.stacks import StackSource, find_files
 
-    for file in files:
-        if not os.path.isfile(file):
-            raise BadRequest(f"{file} is not a file")
+    files = find_files(names)
     with StackSource(f"the {len(files)} slices from {files[0]}", files) as source:
         region = region_of(source, offset_xyz)
         volume = target.volume(uuid, name)

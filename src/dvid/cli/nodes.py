@@ -95,13 +95,17 @@ def load(
     context: typer.Context,
     offset: Annotated[str, typer.Argument(metavar="OFFSET", help="x,y,z of the first voxel, like 0,0,100.")],
     files: Annotated[
-        list[str], typer.Argument(metavar="FILES", help="Images of XY slices (PNG, JPEG, TIFF), z growing.")
+        list[str],
+        typer.Argument(
+            metavar="FILES",
+            help="Images of XY slices (PNG, JPEG, TIFF), z growing, or a pattern in quotes: slice 2 before slice 10.",
+        ),
     ],
     workers: Workers = 2,
     server: Server = None,
     data: Data = None,
 ) -> None:
-    """Load XY images into the volume NAME, of an image or of labels, as in 'dvid node 3f8c grayscale load 0,0,100 em/*.png'."""
+    """Load XY images into the volume NAME, of an image or of labels, as in 'dvid node 3f8c grayscale load 0,0,100 "em/*.png"'."""
     from dvid.cli.importing import load_slices
 
     name: str = context.meta[INSTANCE]

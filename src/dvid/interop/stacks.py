@@ -146,10 +146,31 @@ def open_pattern(pattern: str) -> StackSource:
     Raises:
         NotFound: If it matches none.
     """
-    paths = sorted((path for path in glob.glob(pattern) if os.path.isfile(path)), key=natural_key)
-    if not paths:
-        raise NotFound(f"no file matches {pattern}")
-    return StackSource(pattern, paths)
+    return StackSource(pattern, find_files([pattern]))
+
+
+def find_files(names: list[str]) -> list[str]:
+    """The files that names and patterns stand for.
+
+    Args:
+        names: Of files, which are taken in the order given, and patterns, each of which stands for what it matches in natural
+            order. What is there is a file, whatever signs are in its name.
+
+    Raises:
+        NotFound: If a file is not there, or a pattern matches none.
+    """
+    found: list[str] = []
+    for name in names:
+        if os.path.isfile(name):
+            found.append(name)
+        elif glob.has_magic(name):
+            matched = sorted((path for path in glob.glob(name) if os.path.isfile(path)), key=natural_key)
+            if not matched:
+                raise NotFound(f"no file matches {name}")
+            found += matched
+        else:
+            raise NotFound(f"{name} is not a file")
+    return found
 
 
 def make_stack(path: str, plan: SinkPlan, journal: ProgressJournal, resume: bool, kind: str) -> StackSink:
