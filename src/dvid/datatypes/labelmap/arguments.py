@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from dvid.errors import BadRequest
+from dvid.labels.mapping import body_of
 from dvid.labels.numbering import LARGEST
 from dvid.labels.tables import Labels
 from dvid.routes import Argument, Call, flag
@@ -74,6 +75,18 @@ def need_index(view: View) -> None:
     if not view.instance.settings["IndexedLabels"]:
         raise BadRequest(
             f"instance {view.instance.name!r} keeps no index of its labels: it was made with IndexedLabels=false"
+        )
+
+
+def need_supervoxel(view: View, label: int) -> None:
+    """Refuse a number that is no supervoxel's any longer, as the reference server does; others need not exist.
+
+    Raises:
+        BadRequest: the supervoxel was split, or the number is that of a body that was made of supervoxels of other numbers.
+    """
+    if body_of(view, label) == 0:
+        raise BadRequest(
+            f"{label} is no supervoxel at this version: it was split, or is the number of a body made of others"
         )
 
 

@@ -17,6 +17,7 @@ from dvid.datatypes.labelmap.arguments import (
     label_array,
     listed,
     need_index,
+    need_supervoxel,
 )
 from dvid.errors import BadRequest, NotFound
 from dvid.geometry import Xyz, Zyx
@@ -53,6 +54,8 @@ def get_size(call: Call, label: int, supervoxels: bool) -> Reply:
     """Answer the voxels of a body or supervoxel."""
     with call.view() as view:
         need_index(view)
+        if supervoxels:
+            need_supervoxel(view, label)
         voxels = int(supervoxel_sizes(view, label_array([label]))[0]) if supervoxels else existing(view, label).voxels
         if not voxels:
             raise NotFound(f"there is no {'supervoxel' if supervoxels else 'body'} {label} at this version")
@@ -91,8 +94,11 @@ def extent_of_label(view: View, label: int, *, supervoxel: bool = False) -> tupl
 
     Raises:
         NotFound: there is none.
+        BadRequest: it is no supervoxel any longer.
     """
     need_index(view)
+    if supervoxel:
+        need_supervoxel(view, label)
     extent = extent_of(view, label_array([label]) if supervoxel else _members(view, label))
     if extent is None:
         raise NotFound(f"there is no {'supervoxel' if supervoxel else 'body'} {label} at this version")
@@ -187,7 +193,8 @@ ROUTES = (
         "GET",
         "/size/{label}",
         get_size,
-        'Answer how many voxels a body has: {"voxels": 2314}. 404 if there is no such body.',
+        'Answer how many voxels a body has: {"voxels": 2314}. 404 if there is no such body; 400 if what is asked for '
+        "as a supervoxel is none any longer.",
         arguments=(LABEL,),
         options=(SUPERVOXELS,),
         answers=JSON,
@@ -219,7 +226,7 @@ ROUTES = (
         get_sparsevol_size,
         "Answer how many voxels a body has, how many blocks hold them, and the first and the last voxel of the box around "
         'these blocks: {"voxels": 231387, "numblocks": 1081, "minvoxel": [x, y, z], "maxvoxel": [x, y, z]}. 404 if there '
-        "is no such body.",
+        "is no such body; 400 if what is asked for as a supervoxel is none any longer.",
         arguments=(LABEL,),
         options=(SUPERVOXELS,),
         answers=JSON,

@@ -10,7 +10,7 @@ import numpy as np
 from dvid.codecs.compression import gzip_compress, lz4_compress
 from dvid.codecs.sparsevols import encode_labelled_rles, encode_rles, encode_srles, rles_header
 from dvid.datatypes.labelmap import faults
-from dvid.datatypes.labelmap.arguments import LABEL, SUPERVOXELS, label, need_index
+from dvid.datatypes.labelmap.arguments import LABEL, SUPERVOXELS, label, need_index, need_supervoxel
 from dvid.datatypes.labelmap.volumes import SCALE, check_scale
 from dvid.datatypes.streams import streamed
 from dvid.errors import BadRequest, NotFound
@@ -40,6 +40,8 @@ def _box(bounds: dict[str, int | None]) -> Box | None:
 def _sought(view: View, wanted: int, scale: int, supervoxels: bool, box: Box | None) -> Sought:
     check_scale(view, scale)
     need_index(view)
+    if supervoxels:
+        need_supervoxel(view, wanted)
     return seek(view, wanted, scale, supervoxel=supervoxels).within(box, block_shape(view))
 
 
@@ -151,6 +153,8 @@ def head_sparsevol(call: Call, label: int, supervoxels: bool, scale: int, **boun
     """Answer whether a label is anywhere within bounds."""
     box = _box({name: bounds[name] for name in bounds if name[:3] in ("min", "max")})
     with call.view() as view:
+        if supervoxels:
+            need_supervoxel(view, label)
         try:
             if box is not None and faults.are_wanted(call, view):
                 there = faults.is_outside(view, label, box, supervoxel=supervoxels)
@@ -221,7 +225,7 @@ ROUTES = (
         "/sparsevol/{label}",
         get_sparsevol,
         "Answer where a body is: runs of voxels, each four int32: x, y, z of its first voxel, and its voxels along x. "
-        "404 if none of its blocks lies within the bounds.",
+        "404 if none of its blocks lies within the bounds; 400 if what is asked for as a supervoxel is none any longer.",
         arguments=(LABEL,),
         options=_SPARSE,
         immutable=True,
@@ -230,7 +234,8 @@ ROUTES = (
         "HEAD",
         "/sparsevol/{label}",
         head_sparsevol,
-        "200 if a body is anywhere within bounds, which count as whole blocks; else 204.",
+        "200 if a body is anywhere within bounds, which count as whole blocks; else 204; 400 if what is asked for as a supervoxel "
+        "is none any longer.",
         arguments=(LABEL,),
         options=_SPARSE,
     ),
