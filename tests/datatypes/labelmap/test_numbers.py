@@ -63,6 +63,29 @@ def test_new_labels_count_up_from_where_an_admin_says_and_stop_at_the_ceiling(se
     assert segmentation.post("nextlabel/1", None).json == {"start": 101, "end": 101}
 
 
+def test_the_largest_label_moves_new_ones_until_an_admin_has_said_where_they_begin(segmentation):
+    assert segmentation.as_admin("maxlabel/500").status_code == 200
+    assert segmentation.get("nextlabel").json == {"nextlabel": 501}
+    assert segmentation.as_admin("set-nextlabel/1000?ceiling=0").status_code == 200
+    assert segmentation.as_admin(f"maxlabel/{FAR}").status_code == 200
+    assert segmentation.get("nextlabel").json == {"nextlabel": 1001}
+    assert segmentation.post("nextlabel/2", None).json == {"start": 1001, "end": 1002}
+    assert segmentation.get("maxlabel").json == {"maxlabel": FAR}
+    for request, told in (
+        ("maxlabel", "unless POST set-nextlabel"),
+        ("set-nextlabel", "no longer from the largest one"),
+    ):
+        about = segmentation.get("help").text.split(f"POST /{request}[/")[1].split("\n\n")[0]
+        assert told in " ".join(about.split())
+
+
+def test_new_labels_step_over_those_in_use_but_not_over_those_only_given_out(segmentation):
+    assert segmentation.post("nextlabel/3", None).json == {"start": 31, "end": 33}
+    assert segmentation.as_admin("set-nextlabel/9").status_code == 200
+    assert segmentation.get("nextlabel").json == {"nextlabel": 11}
+    assert segmentation.post("nextlabel/10", None).json == {"start": 31, "end": 40}
+
+
 @pytest.mark.parametrize("what", ["/0", "/x", "", f"/{2**64 - 1}", "/300?ceiling=200", "/300?ceiling=x"])
 def test_a_start_of_new_labels_that_is_none_is_refused(segmentation, what):
     assert segmentation.as_admin(f"set-nextlabel{what}").status_code == 400

@@ -112,8 +112,8 @@ ROUTES = (
         "POST",
         "/maxlabel[/{largest}]",
         post_maxlabel,
-        "Raise the largest label of this version, and with it what new labels begin behind. A number that is not above "
-        "the present one changes nothing.",
+        "Raise the largest label of this version. New labels begin behind the largest one of all versions, unless POST "
+        "set-nextlabel has said where: then they stay there. A number that is not above the present one changes nothing.",
         arguments=(Argument("largest", f"A label from 1 to {MAX_SETTABLE} (2^48).", label, example="100000"),),
         answers=TEXT,
         writes=True,
@@ -139,8 +139,8 @@ ROUTES = (
         "POST",
         "/set-nextlabel[/{start}]",
         post_set_nextlabel,
-        "Let new labels count up from behind this one, at all versions of the instance, whatever labels there are: it is "
-        "up to the admin that none of these exists.",
+        "Let new labels count up from behind this one, at all versions of the instance, and no longer from the largest one. "
+        "Labels that are in use at any version are stepped over, but not those that were given out and are still to be used.",
         arguments=(Argument("start", f"The label before the next one, 1 to {LARGEST}.", label, example="999"),),
         options=(
             Argument(
