@@ -96,6 +96,49 @@ def test_a_body_becomes_a_grid_of_its_voxels(dvid, node):
     assert not (dvid.folder / "none.nvdb").exists()
 
 
+def numbered(places_zyx):
+    """The order in which NanoVDB numbers voxels: level by level, x before y before z."""
+    columns = []
+    for shift, bits in ((12, 20), (7, 5), (3, 4), (0, 3)):
+        part = places_zyx >> shift & ((1 << bits) - 1)
+        columns += [part[:, 2], part[:, 1], part[:, 0]]
+    return np.lexsort(columns[::-1])
+
+
+def test_a_body_comes_with_what_an_image_has_at_its_voxels(dvid, node):
+    # The image begins 7 voxels in, reaches beyond the labels, and has blocks of another size.
+    gray = np.random.default_rng(6).integers(1, 256, SHAPE, np.uint8)
+    np.save(dvid.folder / "gray.npy", gray)
+    dvid("import", "gray.npy", "--node", node, "--name", "em", "--offset=-23,12,-3", "--block-size", "16")
+    dvid("node", node, "seg", "fvdb", 9, "body.nvdb", "grayscale=em")
+    dvid("node", node, "seg", "fvdb", 9, "alone.nvdb")
+    assert (dvid.folder / "body.nvdb").read_bytes() == (dvid.folder / "alone.nvdb").read_bytes()
+    there = np.zeros(SHAPE, np.uint8)
+    there[7:, 7:, 7:] = gray[:-7, :-7, :-7]
+    order = numbered(np.argwhere(bodies() == 9) + START_ZYX)
+    expected = there[bodies() == 9][order]
+    assert np.array_equal(np.fromfile(dvid.folder / "body-em.bin", np.uint8), expected)
+
+
+def test_a_body_and_its_values_are_written_both_or_neither(dvid, node):
+    (dvid.folder / "taken-em.bin").touch()
+    dvid("repo", node, "new", "uint8blk", "em")
+    complaints = {
+        ("taken.nvdb", "grayscale=em"): "taken-em.bin exists",
+        ("b.nvdb", "grayscale=seg"): "uint64",
+        ("b.nvdb", "grayscale=none"): "none",
+        ("b.nvdb", "gray=em"): "grayscale=IMAGE was expected",
+    }
+    for words, told in complaints.items():
+        assert told in dvid.fails("node", node, "seg", "fvdb", 9, *words, code=2)
+    assert list(dvid.folder.glob("*.nvdb")) == []
+    assert [path.name for path in dvid.folder.glob("*.bin")] == ["taken-em.bin"]
+    # Nobody wrote to the image.
+    dvid("node", node, "seg", "fvdb", 9, "b.nvdb", "grayscale=em")
+    values = (dvid.folder / "b-em.bin").read_bytes()
+    assert values == bytes(np.count_nonzero(bodies() == 9))
+
+
 def test_largest_labels_are_compared_and_corrected(on_store):
     np.save(on_store.folder / "seg.npy", labels())
     first = on_store.uuid("repos", "new", "fly")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvid.codecs.nanovdb import Leaves, OnIndexGrid, leaves_of_runs
+from dvid.codecs.nanovdb import Leaves, OnIndexGrid, leaves_of_runs, values_at
 from dvid.errors import BadRequest, TooLarge
 from dvid.kernels.runs import ordered_runs
 
@@ -144,6 +144,25 @@ def test_a_walk_down_the_tree_finds_the_voxels_numbered_from_one(runs):
     assert list(found.values()) == sorted(found.values())
     assert reader.tree_voxels == len(found)
     assert reader.at("<Q", 656) == (len(found) + 1,)
+
+
+FACTORS_ZYX = (1, 1009, 100003)
+
+
+@given(some_runs | far_runs)
+def test_values_come_in_the_order_of_the_numbers(runs):
+    grid = OnIndexGrid([leaves_of_runs(array(runs), LIMIT)], "label_1", (1, 1, 1))
+    found = []
+    for leaves in grid.cubes():
+        origins_zyx = leaves.origins_xyz[:, ::-1].astype(np.int64)
+        low, high = origins_zyx.min(0), origins_zyx.max(0) + 8
+        assert (low >> 7 == high - 1 >> 7).all(), "not in one cube of 128 x 128 x 128"
+        places = np.ogrid[tuple(map(slice, low, high))]
+        values = sum(factor * place for factor, place in zip(FACTORS_ZYX, places, strict=True))
+        found += values_at(leaves, tuple(low), values).tolist()
+    numbers = Reader(file_of(runs)).walk()
+    expected = {n: sum(f * at for f, at in zip(FACTORS_ZYX, xyz[::-1], strict=True)) for xyz, n in numbers.items()}
+    assert found == [expected[number] for number in range(1, len(numbers) + 1)]
 
 
 def test_the_grid_is_described_in_file_and_grid_alike():

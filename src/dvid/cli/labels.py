@@ -22,8 +22,6 @@ INSTANCE = "dvid.instance"
 """Where the name of the instance is kept, which stands before the word of the command."""
 
 DUMPS = ("svcount", "mappings", "indices")
-MOST_LEAVES = 1 << 26
-"""Cubes of 8 x 8 x 8 voxels of an exported body, at 76 bytes each."""
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The file to write; it must not be there yet.")]
 
@@ -99,7 +97,7 @@ def dump(
         raise typer.BadParameter(f"KIND: one of {', '.join(DUMPS)} was expected, not {kind!r}")
     with open_target(server, data, read_only=True) as target:
         labels = target.labels(target.node(context.obj), context.meta[INSTANCE])
-        rows = _write(file, (_text(columns) for columns in _columns(labels, kind)))
+        rows = write_new(file, (_text(columns) for columns in _columns(labels, kind)))
     say(f"wrote {rows} lines to {file}")
 
 
@@ -135,7 +133,7 @@ def _text(columns: list[NDArray[np.generic]]) -> tuple[bytes, int]:
     return text.tobytes(), rows
 
 
-def _write(path: str, parts: Iterable[tuple[bytes | memoryview, int]]) -> int:
+def write_new(path: str, parts: Iterable[tuple[bytes | memoryview, int]]) -> int:
     """Write a new file; the sum of the numbers. A file that is not whole is removed."""
     if os.path.lexists(path):
         raise Conflict(f"{path} exists already: choose another path, or remove it")
@@ -202,29 +200,6 @@ def repair_max_label(
 
 def _or_none(label: int | None) -> str:
     return "none" if label is None else str(label)
-
-
-def fvdb(
-    context: typer.Context,
-    label: Annotated[int, typer.Argument(metavar="LABEL", help="The body.")],
-    file: File,
-    server: Server = None,
-    data: Data = None,
-) -> None:
-    """Write the voxels of a body of NAME to a NanoVDB file, an OnIndex grid, which fVDB and others load."""
-    from dvid.cli.output import say
-    from dvid.codecs.nanovdb import OnIndexGrid, leaves_of_runs
-
-    with open_target(server, data, read_only=True) as target:
-        labels = target.labels(target.node(context.obj), context.meta[INSTANCE])
-        parts, left, voxels = [], MOST_LEAVES, 0
-        for runs in labels.runs(label):
-            parts.append(leaves_of_runs(runs, left))
-            left -= len(parts[-1].masks)
-            voxels += int(runs[:, 3].sum())
-        grid = OnIndexGrid(parts, f"label_{label}", labels.info.voxel_size_zyx[::-1])
-    _write(file, ((piece, 0) for piece in grid.pieces()))
-    say(f"wrote {voxels} voxels of body {label} to {file}")
 
 
 def export_shards(

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dvid.cli.labels import INSTANCE, composite, dump, export_shards, fvdb, repair_max_label, set_next_label
+from dvid.cli.fvdb import fvdb
+from dvid.cli.labels import INSTANCE, composite, dump, export_shards, repair_max_label, set_next_label
 from dvid.cli.opening import open_target
 from dvid.cli.options import Data, Server, Workers, three_integers
 

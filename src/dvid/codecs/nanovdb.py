@@ -20,11 +20,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dvid.errors import BadRequest, TooLarge
+from dvid.geometry import Zyx
 from dvid.kernels.nanovdb import LEAF_SIDE, Masks, leaf_masks
 from dvid.kernels.runs import Runs, cut_runs
 
@@ -99,6 +101,22 @@ class Leaves:
     """(n, 3): the first voxel of each; multiples of 8."""
     masks: Masks
     """(n, 8): the bit of a voxel is x * 64 + y * 8 + z."""
+
+
+def values_at(leaves: Leaves, start_zyx: Zyx, array_zyx: NDArray[Any]) -> NDArray[Any]:
+    """What an array has at the active voxels of leaves, in the order in which a grid numbers them.
+
+    Args:
+        leaves: in the order of a grid.
+        start_zyx: the first voxel of the array; multiples of 8, like its shape.
+        array_zyx: a box around the leaves.
+    """
+    cut = array_zyx.reshape([n for edge in array_zyx.shape for n in (edge // LEAF_SIDE, LEAF_SIDE)])
+    z, y, x = ((leaves.origins_xyz[:, ::-1] - np.array(start_zyx)) // LEAF_SIDE).T
+    of_leaves_xyz = cut[z, :, y, :, x].transpose(0, 3, 2, 1)
+    bits = np.unpackbits(leaves.masks.astype("<u8", copy=False).view(np.uint8), axis=1, bitorder="little")
+    found: NDArray[Any] = of_leaves_xyz.reshape(-1, LEAF_SIDE**3)[bits.astype(np.bool_)]
+    return found
 
 
 def leaves_of_runs(runs: Runs, limit: int) -> Leaves:
@@ -233,6 +251,13 @@ class OnIndexGrid:
         step = _PIECE_BYTES // _LEAF.itemsize
         for begin in range(0, leaves, step):
             yield self._leaves[begin : begin + step].view(np.uint8).data
+
+    def cubes(self) -> Iterator[Leaves]:
+        """The leaves of each cube of 128 x 128 x 128 voxels, in the order in which their voxels are numbered."""
+        stops = np.append(self._lower_first[1:], len(self._leaves))
+        for begin, end in zip(self._lower_first, stops, strict=True):
+            some = self._leaves[begin:end]
+            yield Leaves(some["start"] & -LEAF_SIDE, np.ascontiguousarray(some["mask"]))
 
     def _head(self) -> bytes:
         """All that stands before the nodes."""
