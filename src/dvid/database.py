@@ -260,6 +260,59 @@ class Database:
         repo, mutation = self.store.transact(reserve)
         return store.transact(run)
 
+    def configure(
+        self,
+        selector: str,
+        name: str,
+        operation: Callable[[Transaction, InstanceRecord], T],
+        before: Callable[[Transaction, InstanceRecord, int], None] | None = None,
+    ) -> T:
+        """Run an operation on the record of an instance, in one transaction of the metadata.
+
+        Args:
+            selector: names a node of its repo, as in `Directory.node`.
+            name: of the instance.
+            operation: what to do with the record.
+            before: run first, on the instance's data, with its record and the root version of its repo. Where the data are in
+                another store, in a transaction that ends before the other begins: it must do no harm alone.
+
+        Raises:
+            UnknownNode: no node has that name.
+            UnknownInstance: its repo has no such instance.
+            StoreAbsent: the instance's data is in a store that is not open.
+        """
+
+        def found(metadata: Snapshot, directory: Directory) -> tuple[InstanceRecord, int]:
+            repo = directory.node(metadata, selector).record.repo
+            return directory.instance(metadata, repo, name), directory.repo(metadata, repo).root_version
+
+        def elsewhere(transaction: Transaction) -> int:
+            with self.read() as metadata:  # of the moment: the instance may have been deleted
+                instance, root = found(*metadata)
+                if before is None or instance.store != place:
+                    return 0
+                before(transaction, instance, root)
+                return instance.number
+
+        def run(transaction: Transaction, directory: Directory) -> T:
+            instance, root = found(transaction, directory)
+            if before is not None and instance.number != prepared:
+                if instance.store:
+                    raise _Elsewhere(instance.store)
+                before(transaction, instance, root)
+            return operation(transaction, instance)
+
+        place, prepared = "", 0
+        while True:  # until the instance is the one that was found: another may have been given its name
+            try:
+                if place:
+                    with self.read() as metadata:
+                        store = store_of(self.others, found(*metadata)[0])
+                    prepared = store.transact(elsewhere)
+                return self.transact(run)
+            except _Elsewhere as now:
+                place = now.store
+
     @overload
     def create_instance(self, selector: str, given: Mapping[str, Any]) -> InstanceRecord: ...
     @overload

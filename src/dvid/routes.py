@@ -104,8 +104,16 @@ class Call(Protocol):
         """
         ...
 
-    def configure(self, operation: Callable[[Transaction, InstanceRecord], Reply]) -> Reply:
-        """The same for an operation on the instance's record, whether or not the node is committed."""
+    def configure(
+        self,
+        operation: Callable[[Transaction, InstanceRecord], Reply],
+        before: Callable[[Transaction, InstanceRecord, int], None] | None = None,
+    ) -> Reply:
+        """The same for an operation on the instance's record, whether or not the node is committed.
+
+        `before` is run first, on the instance's data, with its record and the root version of its repo: in the same
+        transaction, or in one that ends before it where the data are in a store of their own.
+        """
         ...
 
 

@@ -49,6 +49,12 @@ class Pyramid:
             for place in places:
                 self._make(below, place)
 
+    def remake(self, first: int) -> None:
+        """Make the scales from one on anew, of the one before it."""
+        for scale in range(first, len(self.scales)):
+            for place in self.box(scale).blocks((EDGE,) * 3):
+                self._make(scale, place)
+
     def _make(self, scale: int, place: Zyx) -> None:
         start: Zyx = tuple(edge * EDGE for edge in place)  # type: ignore[assignment]
         part = Box.at(start, (EDGE,) * 3) & self.box(scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -21,7 +22,10 @@ from tests.labels.halving import EDGE, Pyramid, half
 from tests.labels.segmentation import Segmentation
 
 from dvid.database import Database
+from dvid.errors import Busy
 from dvid.geometry import Box
+from dvid.labels import growth
+from dvid.labels.growth import keep_scales, last_before_growth
 from dvid.labels.reading import read_labels
 from dvid.labels.scales import behind
 from dvid.labels.writing import from_voxels, write_blocks
@@ -47,12 +51,12 @@ class Scaled(Segmentation):
         return self.see(lambda view: read_labels(view, box, scale, supervoxels=True), node)
 
     def lowest(self, number):
-        def change(tx, directory):
-            node = directory.node(tx, self.root)
-            instance = directory.instance(tx, node.record.repo, self.name)
+        """Change the number of lower resolutions."""
+
+        def change(tx, instance):
             change_instance(tx, instance, settings={**instance.settings, "MaxDownresLevel": number})
 
-        self.database.transact(change)
+        self.database.configure(self.root, self.name, change, partial(keep_scales, lowest=number))
 
     def waiting(self):
         return self.see(behind)
@@ -74,16 +78,21 @@ def random(box, seed, kinds=6):
 
 
 class Machine(RuleBasedStateMachine):
-    """Writes, works off and makes versions in any order."""
+    """Writes, works off, makes versions, and changes the number of scales, in any order."""
 
     def __init__(self, database: Database) -> None:
         super().__init__()
         self.database, self.made = database, Scaled(database)
+        self.lowest = self.kept = LOWEST
         self.open = [self.made.root]
         self.models = {self.made.root: Pyramid(WORLD, LOWEST)}
 
-    @initialize(seed=st.integers(0, 9))
-    def fill(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 9), lowest=st.integers(0, 2))
+    def fill(self, seed: int, lowest: int) -> None:
+        self.made = Scaled(self.database, lowest)
+        self.lowest = self.kept = lowest
+        self.open = [self.made.root]
+        self.models = {self.made.root: Pyramid(WORLD, LOWEST)}
         self.put(self.made.root, Box((-32, -16, -32), (0, 16, 16)), seed, 0)
 
     def put(self, node: str, box: Box, seed: int, scale: int) -> None:
@@ -103,10 +112,22 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data(), seed=st.integers(0, 99), z=st.integers(-1, 0), y=st.integers(-1, 0), x=st.integers(-2, 1))
     def clients_send_their_own(self, data: st.DataObject, seed: int, z: int, y: int, x: int) -> None:
-        scale = data.draw(st.integers(1, 2))
+        if not self.lowest or self.growing() is not None:
+            return
+        scale = data.draw(st.integers(1, self.lowest))
         x = x if scale == 1 else x >> 1
         box = Box.at((z * EDGE, y * EDGE, x * EDGE), SHAPE)
         self.put(data.draw(st.sampled_from(self.open)), box, seed, scale)
+
+    @rule(number=st.integers(0, LOWEST))
+    def change_the_number_of_scales(self, number: int) -> None:
+        self.made.lowest(number)
+        for model in self.models.values() if number > self.kept else ():
+            model.remake(self.kept + 1)
+        self.lowest, self.kept = number, max(self.kept, number)
+
+    def growing(self) -> int | None:
+        return self.made.see(lambda view: last_before_growth(view.snapshot, view.instance))
 
     @rule(most=st.integers(1, 5))
     def work_off_some(self, most: int) -> None:
@@ -125,8 +146,13 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_sees_an_old_one(self) -> None:
+        last = self.growing()
         for node, model in self.models.items():
-            for scale in range(LOWEST + 1):
+            for scale in range(self.lowest + 1):
+                if last is not None and scale > last:
+                    with pytest.raises(Busy):
+                        self.made.read(model.box(scale), scale, node)
+                    continue
                 found = self.made.read(model.box(scale), scale, node)
                 np.testing.assert_array_equal(found, model.scales[scale], f"scale {scale}")
 
@@ -136,7 +162,11 @@ class Machine(RuleBasedStateMachine):
         self.nobody_sees_an_old_one()
 
 
-def test_lower_resolutions_are_what_the_model_says(database: Database) -> None:
+@pytest.mark.parametrize("at_once", [3, 5000])
+def test_lower_resolutions_are_what_the_model_says(
+    database: Database, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(growth, "_AT_ONCE", at_once)
     run_state_machine_as_test(
         lambda: Machine(database), settings=settings(max_examples=8, stateful_step_count=14, phases=[Phase.generate])
     )

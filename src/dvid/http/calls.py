@@ -348,13 +348,18 @@ class InstanceRequest(NodeRequest):
             unlocked=self.caller.lifts_locks,
         )
 
-    def configure(self, operation: Callable[[Transaction, InstanceRecord], Reply]) -> Reply:
+    def configure(
+        self,
+        operation: Callable[[Transaction, InstanceRecord], Reply],
+        before: Callable[[Transaction, InstanceRecord, int], None] | None = None,
+    ) -> Reply:
         """Run an operation on the instance's record, in one transaction, whether or not the node is committed."""
         if self.config.server.read_only:
             raise Forbidden("this server is read-only")
-
-        def run(transaction: Transaction, directory: Directory) -> Reply:
-            repo = directory.node(transaction, self.selector).record.repo
-            return operation(transaction, directory.instance(transaction, repo, self.name))
-
-        return self.transact(run)
+        keep = self.keeper()
+        return self.database.configure(
+            self.selector,
+            self.name,
+            lambda transaction, instance: keep(transaction, operation(transaction, instance)),
+            before,
+        )

@@ -2,7 +2,8 @@
 
 Whoever writes blocks asks in the same transaction for those of all lower resolutions that depend on them
 (`ask_for_scales`). They are made in the background (`compute` and `store`), lowest scale first. Who reads a block that is asked
-for, at its version or one before, gets it made on the spot: nobody ever sees an old one.
+for, at its version or one before, gets it made on the spot: nobody ever sees an old one. What happens where the number of
+scales changes is in `dvid.labels.growth`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from itertools import product
 from typing import TypeVar
 
 from dvid.codecs.labelblocks import Block, deflate, downres, trusted
-from dvid.errors import MergeConflict
+from dvid.errors import Busy, MergeConflict
 from dvid.geometry import Zyx
 from dvid.labels.blocks import OpenBlocks, block_shape, read_blocks, stored_blocks
+from dvid.labels.growth import is_growth, last_before_growth, last_kept, proceed
 from dvid.labels.tables import BLOCKS, block_key
 from dvid.versions import layout, work
 from dvid.versions.edit import Edit
@@ -29,14 +31,14 @@ _Read = Callable[[View, int, Sequence[Zyx]], list[T | None]]
 
 
 def lowest(view: View) -> int:
-    """The number of the lowest resolution."""
+    """The number of the lowest resolution that can be asked for."""
     return int(view.instance.settings["MaxDownresLevel"])
 
 
 def ask_for_scales(edit: Edit, scale: int, places: Iterable[Zyx], mutation: int) -> None:
     """Ask for the lower resolutions of blocks that were written."""
     whats, level = [], set(places)
-    for below in range(scale + 1, lowest(edit) + 1):
+    for below in range(scale + 1, last_kept(edit) + 1):
         level = {(z >> 1, y >> 1, x >> 1) for z, y, x in level}
         whats += [block_key(below, place) for place in level]
     edit.ask(whats, mutation)
@@ -56,6 +58,19 @@ class Scales:
         if versions is None:
             versions = _asked_at(view) if lowest(view) else ()
         self._versions = versions
+        self._last = last_before_growth(view.snapshot, view.instance) if versions else None
+
+    def check(self, scale: int) -> None:
+        """Refuse a scale of whose blocks it is not known yet which there are to be.
+
+        Raises:
+            Busy: it was added a moment ago.
+        """
+        if self._last is not None and scale > self._last:
+            raise Busy(
+                f"scale {scale} of instance {self._view.instance.name!r} was added a moment ago, and its blocks are being "
+                "looked for: ask again in a while"
+            )
 
     def is_asked(self, scale: int, place: Zyx) -> bool:
         """True if the stored block is out of date."""
@@ -91,6 +106,7 @@ class Scales:
 
         A merged node may inherit several of a lower resolution, each without what the others' versions wrote.
         """
+        self.check(scale)
         try:
             found = read(self._view, scale, places)
         except MergeConflict:
@@ -121,9 +137,10 @@ def make_way(edit: Edit, scale: int, places: Iterable[Zyx]) -> None:
 
     Those made of them that are asked for are made first, of what there was before: as if they had been made at once.
     """
-    scales, level = Scales(edit), set(places)
+    scales, level = Scales(edit, _asked_at(edit)), set(places)
+    scales.check(last_kept(edit))  # what is added is made of what there was before
     made: list[tuple[bytes, bytes | None]] = []
-    for below in range(scale + 1, lowest(edit) + 1):
+    for below in range(scale + 1, last_kept(edit) + 1):
         level = {(z >> 1, y >> 1, x >> 1) for z, y, x in level}
         made += [
             (block_key(below, place), _deflated(scales.made(below, place)))
@@ -150,12 +167,16 @@ def _put(edit: Edit, what: bytes, block: bytes | None) -> None:
 
 def compute(view: View, some: Sequence[Task]) -> list[bytes | None]:
     """Make blocks that were asked for at the view's version; None where there is nothing."""
+    if is_growth(some[0]):
+        return [None] * len(some)
     scales = Scales(view, _asked_at(view))  # whether or not the instance is to have lower resolutions still
     return [_deflated(scales.made(what[0], layout.block_of(what[1:]))) for _, what, _ in some]
 
 
 def store(edit: Edit, some: Sequence[Task], made: Sequence[bytes | None]) -> int:
     """Store blocks that were made, as far as they are still what was asked for; how many were."""
+    if is_growth(some[0]):  # it comes before all others
+        return int(proceed(edit.snapshot, edit.instance, some[0]))
     done = 0
     for task, block in zip(some, made, strict=True):
         if work.finish(edit.snapshot, edit.instance, task):

@@ -43,6 +43,9 @@ MAPPINGS: Final = "mappings"
 BODY_ROWS: Final = "bodies"
 """The same for BODIES."""
 
+SCALES: Final = "scales"
+"""Number of the instance: the lowest resolution that there ever was to be, where this was changed; see `dvid.labels.growth`."""
+
 REGION: Final = 8
 """Blocks of a region along each axis: 512 in all, so that most supervoxels have one row in INDEX."""
 

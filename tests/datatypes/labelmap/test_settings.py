@@ -80,6 +80,24 @@ def test_some_settings_can_be_changed_later_even_at_a_committed_node(labels: Seg
     assert labels.status("GET", "raw/0_1_2/8_8_8/0_0_0?scale=4") == 400
 
 
+def test_scales_that_are_taken_away_and_added_again_show_what_was_written_meanwhile(
+    make_segmentation: MakeSegmentation,
+) -> None:
+    labels = make_segmentation(BlockSize="32,32,32", MaxDownresLevel="1")
+    labels.write((0, 0, 0), np.full((32, 32, 32), 5, np.uint64))
+    labels.post("info", {"MaxDownresLevel": "0"})
+    assert labels.status("GET", "label/0_0_0?scale=1") == 400
+    labels.write((0, 0, 0), np.full((32, 32, 32), 7, np.uint64))
+    labels.post("info", {"MaxDownresLevel": "2"})
+    for _ in range(2):
+        for scale in range(3):
+            assert labels.get(f"label/0_0_0?scale={scale}").json == {"Label": 7}
+            assert int.from_bytes(labels.get(f"sparsevol/7?scale={scale}").content[8:12], "little") > 0
+        while labels.database.work_off():
+            pass
+    assert labels.info()["Extended"]["WaitingBlocks"] == 0
+
+
 @pytest.mark.parametrize(
     "body",
     [

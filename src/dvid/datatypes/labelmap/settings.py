@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from dvid.datatypes.base import Options
 from dvid.datatypes.voxels import SETTINGS_ABOUT, voxel_extended, voxel_settings
 from dvid.errors import BadRequest
+from dvid.labels.growth import keep_scales
 from dvid.labels.numbering import largest_label, largest_of_all, next_start
 from dvid.labels.scales import behind
 from dvid.routes import TEXT, Call, Reply, Route
@@ -58,7 +60,7 @@ _CHANGEABLE = ("VoxelSize", "VoxelUnits", "GridStore", "MaxDownresLevel")
 
 
 def change_settings(call: Call, configure: Callable[[Options], dict[str, Any]]) -> Reply:
-    """Change those settings that change nothing of what is stored; `configure` is that of the type."""
+    """Change those settings that leave what is stored as it is; `configure` is that of the type."""
     given = call.json()
     if not isinstance(given, dict):
         raise BadRequest('a JSON object of settings was expected, like {"VoxelSize": "8,8,8"}')
@@ -73,15 +75,19 @@ def change_settings(call: Call, configure: Callable[[Options], dict[str, Any]]) 
         change_instance(transaction, instance, settings={**instance.settings, **changed})
         return Reply(b"", TEXT)
 
-    return call.configure(change)
+    lowest = changed.get("MaxDownresLevel")
+    return call.configure(change, None if lowest is None else partial(keep_scales, lowest=lowest))
 
 
 def post_info(call: Call) -> Reply:
-    """Change those settings that change nothing of what is stored."""
+    """Change those settings that leave what is stored as it is."""
     return change_settings(call, configure)
 
 
-INFO_ABOUT = f"Change settings of the instance: {', '.join(_CHANGEABLE)}."
+INFO_ABOUT = (
+    f"Change settings of the instance: {', '.join(_CHANGEABLE)}. Lower resolutions that are added are made of what is stored, at "
+    "every version; in a large volume requests for them answer 503 until it is known which of their blocks are to be made."
+)
 INFO_BODY = 'A JSON object of settings, like {"VoxelSize": "8,8,8"}.'
 
 ROUTES = (
