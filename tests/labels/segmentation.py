@@ -108,7 +108,7 @@ class Segmentation:
         blocks = from_voxels(box, np.ascontiguousarray(voxels), BLOCK_ZYX, places)
         if as_blocks:
             blocks = [from_wire(block.place_zyx, block.data, BLOCK_ZYX) for block in blocks]
-        return self.edit(lambda edit: write_blocks(edit, blocks), node)
+        return self.edit(lambda edit: write_blocks(edit, blocks, downres=True), node)
 
     def split(
         self, supervoxel: int, points_zyx: NDArray[np.integer[Any]], node: str = "", user: str = "", **labels: int

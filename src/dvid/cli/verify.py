@@ -30,7 +30,8 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Bring index, members and sizes of labels in line with voxels and mapping, and read everything again.",
+            help="Bring index, members and sizes of labels in line with voxels and mapping, make lower resolutions that are out "
+            "of date again, and read everything again.",
         ),
     ] = False,
 ) -> None:
@@ -38,6 +39,8 @@ def verify(
 
     Looks at checksums, records, what refers to what, whether blocks decode to what they should, and whether
     voxels, index, mapping, members and sizes of labels agree at every version.
+    Blocks of lower resolutions of labels are made again and compared, except in instances to which clients have sent such blocks, or blocks
+    without asking for lower resolutions (`POST .../blocks` without `downres=true`).
     Servers may read and write the store meanwhile.
     """
     with open_stores(data, config) as (database, _):

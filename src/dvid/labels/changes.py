@@ -21,8 +21,9 @@ POSTED_MAPPINGS: Final = "post-mappings"
 BLOCKS_APART: Final = "blocks without index"
 INDICES_APART: Final = "posted indices"
 MAPPINGS_APART: Final = "posted mappings"
-"""Numbers of an instance (see `View.number`): not 0 once clients have sent blocks, indices or mappings alone. Then they are
-to agree when all of them have come, and nobody knows when that is."""
+SCALES_APART: Final = "blocks without scales"
+"""Numbers of an instance (see `View.number`): not 0 once clients have sent blocks, indices or mappings alone, or blocks of
+lower resolutions. Then they are to agree when all of them have come, and nobody knows when that is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Bringing index, members and sizes of labels in line with voxels and mapping, which are never changed.
+"""Bringing index, members and sizes of labels in line with voxels and mapping, which are never changed; and lower resolutions.
 
 A snapshot tells what is wrong (`dvid.labels.differences`); each transaction looks again at what it mends, so that servers
 may write meanwhile.
@@ -23,6 +23,7 @@ from dvid.labels.differences import Differences, at_version
 from dvid.labels.index import Entries, change_index, is_anywhere, sizes_of
 from dvid.labels.mapping import bodies_of, unmap
 from dvid.labels.numbering import saw_label
+from dvid.labels.staleness import repair_scales
 from dvid.labels.sums import Kind, Sums
 from dvid.labels.tables import BODY, ENTRY, INDEX, MEMBERS, REGION, member_keys, pair_keys
 from dvid.labels.tallies import Stored
@@ -39,6 +40,14 @@ ACTION: Final = "repair"
 
 def repair(sources: Sources, edit: Editing) -> Iterator[Mended]:
     """Mend what is wrong with the labels of an instance, from the first version that has something on; what was done."""
+    with sources() as (_, _, instance, _):
+        is_indexed = instance.settings.get("IndexedLabels", True)
+    if is_indexed:
+        yield from _repair_index(sources, edit)
+    yield from repair_scales(sources, edit)
+
+
+def _repair_index(sources: Sources, edit: Editing) -> Iterator[Mended]:
     with _opened(sources) as stored:
         sums = Sums(stored) if len(stored.versions) else None
         if sums is None:

@@ -44,7 +44,7 @@ def ask_for_scales(edit: Edit, scale: int, places: Iterable[Zyx], mutation: int)
     edit.ask(whats, mutation)
 
 
-def _asked_at(view: View) -> list[int]:
+def asked_at(view: View) -> list[int]:
     """The versions, of those that the view sees, at which blocks wait to be made."""
     return [version for version in work.versions_at_work(view.snapshot, view.instance) if view.sees(version)]
 
@@ -56,7 +56,7 @@ class Scales:
         """`versions`, of those that the view sees, are where blocks wait to be made; None to look for them."""
         self._view = view
         if versions is None:
-            versions = _asked_at(view) if lowest(view) else ()
+            versions = asked_at(view) if lowest(view) else ()
         self._versions = versions
         self._last = last_before_growth(view.snapshot, view.instance) if versions else None
 
@@ -137,7 +137,7 @@ def make_way(edit: Edit, scale: int, places: Iterable[Zyx]) -> None:
 
     Those made of them that are asked for are made first, of what there was before: as if they had been made at once.
     """
-    scales, level = Scales(edit, _asked_at(edit)), set(places)
+    scales, level = Scales(edit, asked_at(edit)), set(places)
     scales.check(last_kept(edit))  # what is added is made of what there was before
     made: list[tuple[bytes, bytes | None]] = []
     for below in range(scale + 1, last_kept(edit) + 1):
@@ -165,11 +165,19 @@ def _put(edit: Edit, what: bytes, block: bytes | None) -> None:
         edit.delete(BLOCKS, what)
 
 
+def make_again(edit: Edit, scale: int, places: Iterable[Zyx]) -> None:
+    """Make blocks of a lower resolution that nobody has asked for."""
+    scales = Scales(edit, asked_at(edit))
+    made = [(block_key(scale, place), _deflated(scales.made(scale, place))) for place in places]
+    for what, block in made:
+        _put(edit, what, block)
+
+
 def compute(view: View, some: Sequence[Task]) -> list[bytes | None]:
     """Make blocks that were asked for at the view's version; None where there is nothing."""
     if is_growth(some[0]):
         return [None] * len(some)
-    scales = Scales(view, _asked_at(view))  # whether or not the instance is to have lower resolutions still
+    scales = Scales(view, asked_at(view))  # whether or not the instance is to have lower resolutions still
     return [_deflated(scales.made(what[0], layout.block_of(what[1:]))) for _, what, _ in some]
 
 

@@ -1,4 +1,4 @@
-"""Whether voxels, index, mapping, members and sizes of labels tell the same, at every version.
+"""Whether voxels, index, mapping, members and sizes of labels tell the same, at every version; and lower resolutions.
 
 All rows are read once. What each version has changed, against its first parent, is summed up in two ways that must agree:
 
@@ -9,6 +9,8 @@ All rows are read once. What each version has changed, against its first parent,
 If that is so at a version and at all those before it, what the version shows is right as a whole, however much of it
 was written long before. The sums are of hashes, in buckets by label (`dvid.labels.sums`); where two do not agree, the labels of that bucket
 are compared one by one (`dvid.labels.differences`). So time follows what was written, and memory does not follow it.
+
+Lower resolutions are looked at in `dvid.labels.staleness`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from dvid.errors import DvidError
 from dvid.labels.changes import BLOCKS_APART, INDICES_APART, MAPPINGS_APART
 from dvid.labels.differences import Differences, at_version
+from dvid.labels.staleness import check_scales
 from dvid.labels.strata import read_versions
 from dvid.labels.sums import Kind, Sums
 from dvid.labels.tables import BLOCKS, LIMITS, Labels
@@ -48,11 +51,15 @@ def check(
         instance: which.
         nodes: all nodes, by their versions.
     """
-    if not instance.settings.get("IndexedLabels", True):
-        return
-    stored = stored_labels(metadata, data, instance, nodes)
+    if instance.settings.get("IndexedLabels", True):
+        yield from _check_index(stored_labels(metadata, data, instance, nodes))
+    yield from check_scales(metadata, data, instance, nodes)
+
+
+def _check_index(stored: Stored) -> Iterator[Problem]:
     if not len(stored.versions):
         return
+    instance = stored.instance
     sums = Sums(stored)
     for place, flagged in sums.suspicious():
         if stored.is_contested(place):

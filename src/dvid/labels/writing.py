@@ -13,7 +13,8 @@ from dvid.errors import BadRequest
 from dvid.geometry import BlockRange, Box, Zyx
 from dvid.labels.accounts import account
 from dvid.labels.blocks import expanded, stored_blocks
-from dvid.labels.changes import BLOCKS_APART, INDICES_APART, came_apart
+from dvid.labels.changes import BLOCKS_APART, INDICES_APART, SCALES_APART, came_apart
+from dvid.labels.growth import last_kept
 from dvid.labels.index import Entries, told_of
 from dvid.labels.numbering import LARGEST, saw_label
 from dvid.labels.scales import ask_for_scales, make_way
@@ -127,6 +128,8 @@ def write_blocks(
         saw_label(edit, largest)
     if downres:
         ask_for_scales(edit, scale, places, mutation)
+    if scale or (not downres and last_kept(edit)):
+        came_apart(edit, SCALES_APART)
     return mutation
 
 
