@@ -52,7 +52,7 @@ def write(labels: Labels, model: np.ndarray, step: Step, node: str) -> None:
     labels.write((0, y, x), box, node=node)
     if step.as_blocks:  # with whatever stands in for labels in them
         sent = labels.get(f"blocks/16_16_16/{x}_{y}_0?compression=blocks", node=node).content
-        labels.post("blocks", sent, node=node)
+        labels.post("blocks?downres=true", sent, node=node)
 
 
 def do(labels: Labels, model: np.ndarray, step: Step, node: str) -> None:
