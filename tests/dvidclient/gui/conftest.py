@@ -30,6 +30,8 @@ def pytest_collection_modifyitems(config, items):
         if with_qt:
             item.add_marker(pytest.mark.qt_log_level_fail("WARNING"))
             item.add_marker(pytest.mark.qt_log_ignore("This plugin does not support"))
+            # While Qt's own loop runs, and it may wait for ever, no handler of a signal does.
+            item.add_marker(pytest.mark.timeout(300, method="thread"))
         elif {"qtbot", "qapp"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.skip(reason="pytest-qt is not loaded: it needs Qt and the libraries of Qt"))
 

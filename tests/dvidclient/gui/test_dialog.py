@@ -1,5 +1,7 @@
 """Choosing in a dialog: of what is there, and a place and a name for something new."""
 
+import time
+
 import pytest
 
 pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not installed", exc_type=ImportError)
@@ -98,14 +100,21 @@ def test_enter_in_the_address_opens_a_server_and_presses_no_button(dialog, conte
 
 
 def in_the_dialog(act):
-    """Does something as soon as a dialog of ``choose`` has its lists, and gives the timer that waits for it."""
-    timer = QTimer()
+    """Does something in the dialog that `choose` opens, again and again until it is done: it gives True then.
+
+    One that takes too long is cancelled: nothing else would end it.
+    """
+    timer, began = QTimer(), time.monotonic()
 
     def look():
         dialog = QApplication.activeModalWidget()
-        if dialog is not None and dialog.ok.isEnabled():
+        if dialog is None:
+            return
+        if act(dialog):
             timer.stop()
-            act(dialog)
+        elif time.monotonic() - began > WAIT / 1000:
+            timer.stop()
+            dialog.reject()
 
     timer.timeout.connect(look)
     timer.start(10)
@@ -113,13 +122,25 @@ def in_the_dialog(act):
 
 
 def test_choose_returns_what_was_chosen_and_none_after_cancel(qtbot, own_settings, contents):
+    wanted = Selection(contents.url, contents.uuid, contents.newest, "bodies", "labelmap")
+
     def accept(dialog):
-        dialog.browser.repos.select(contents.uuid)
-        dialog.browser.instances.select("bodies")
+        if dialog.selection != wanted:  # lists and graphs come when they are there
+            dialog.browser.repos.select(contents.uuid)
+            dialog.browser.instances.select("bodies")
+            return False
         dialog.accept()
+        return True
+
+    def cancel(dialog):
+        if not dialog.ok.isEnabled():
+            return False
+        dialog.reject()
+        return True
 
     timer = in_the_dialog(accept)
-    assert choose(contents.url) == Selection(contents.url, contents.uuid, contents.newest, "bodies", "labelmap")
-    timer = in_the_dialog(lambda dialog: dialog.reject())
+    assert choose(contents.url) == wanted
+    assert not timer.isActive()
+    timer = in_the_dialog(cancel)
     assert choose(contents.url) is None
     assert not timer.isActive()
