@@ -1,6 +1,7 @@
 import functools
 import http.server
 import io
+import sys
 import threading
 
 import numpy as np
@@ -134,6 +135,11 @@ class Sender(http.server.ThreadingHTTPServer):
     def process_request(self, request, client_address):
         self.connections += 1
         super().process_request(request, client_address)
+
+    def handle_error(self, request, client_address):
+        """A client that has read enough has gone."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _SenderHandler(http.server.BaseHTTPRequestHandler):

@@ -71,10 +71,10 @@ def prepare(client: Client) -> dict[str, str]:
 
 
 def _labels(client: Client) -> None:
-    """Make a labelblk of the labels 1 and 2, and a labelvol that is synced with it."""
+    """Make a labelblk of the labels 1 and 2, both in two blocks, and a labelvol that is synced with it."""
     path = client.make_instance("labelblk", "labelblk", BlockSize="32,32,32")
-    labels = np.repeat(np.arange(1, 3, dtype=np.uint64), BLOCK // 2).tobytes()
-    assert client.simulate_post(f"{path}/raw/0_1_2/32_32_32/0_0_0", body=labels).status_code == 200
+    labels = np.repeat(np.arange(1, 3, dtype=np.uint64), BLOCK).tobytes()
+    assert client.simulate_post(f"{path}/raw/0_1_2/64_32_32/0_0_0", body=labels).status_code == 200
     path = client.make_instance("labelvol", "labelvol", BlockSize="32,32,32")
     assert client.simulate_post(f"{path}/sync", json={"sync": "labelblk"}).status_code == 200
 
@@ -173,6 +173,7 @@ EXAMPLES = [
     _json("/api/node/ROOT/labelblk/info", {"VoxelSize": "4,4,40"}),
     _json("/api/node/ROOT/labelblk/", {"VoxelSize": "4,4,40"}),
     _json("/api/node/ROOT/labelblk/sync", {"sync": "labelvol"}),
+    _json("/api/node/ROOT/labelvol/sync", {"sync": "labelblk"}),
     _json("/api/node/ROOT/labelvol/info", {"VoxelSize": "4,4,40"}),
     _json("/api/node/ROOT/labelvol/", {"VoxelSize": "4,4,40"}),
     Example(
