@@ -21,6 +21,8 @@ WORKERS = 4
 # Large enough that the round trip does not show, small enough that a part fits a server's limits and memory.
 MOST_PART_BYTES = 16 << 20
 LEAST_PART_BYTES = 1 << 20
+# Seconds after which Ctrl-C is noticed for sure: one in the moment before a wait without an end would be noticed at its end.
+NOTICED = 0.5
 
 AUTO, LZ4, NONE = "auto", "lz4", "none"
 COMPRESSIONS = (AUTO, LZ4, NONE)
@@ -322,7 +324,8 @@ def _run(work: Callable[[Box], None], parts: Sequence[Box], threads: int) -> Non
         for thread in crew:
             thread.start()
         for thread in crew:
-            thread.join()
+            while thread.is_alive():
+                thread.join(NOTICED)
         if errors:
             raise errors[0]
     finally:
