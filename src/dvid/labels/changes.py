@@ -49,8 +49,8 @@ class Changes:
             NotFound: there is no such body.
         """
         row = existing(self._view, label) if row is None else row
-        version = self._view.written_at(BODIES, label_key(label))
-        return Change(0, Stamp()) if version is None else self._change(label, version, row.mutation)
+        (key,), _ = self._view.stored(BODIES, [label_key(label)])
+        return self._change(label, layout.version_of(key), row.mutation)
 
     def of(self, labels: Labels, rows: Bodies) -> list[Change]:
         """The last changes of bodies that there are, with their rows."""

@@ -41,9 +41,7 @@ def merge(edit: Edit, target: int, merged: Sequence[int]) -> int:
     if not merged:
         raise BadRequest("merge: at least two labels are needed, [target, label, ...]")
     labels = [target, *merged]
-    _check_range(labels, "merge")
-    rows = np.concatenate([_existing(edit, some) for some in _parts(labels)])
-    check_labels(labels, "merge")
+    rows = bodies_to_merge(edit, labels)
     lists = [members(edit, label, bool(row["own"])) for label, row in zip(merged, rows[1:], strict=True)]
     sizes: list[int] = rows["voxels"][1:].tolist()
     event = {"Target": target, "Labels": list(merged), **listing(edit, merged, lists, sizes)}
@@ -170,12 +168,27 @@ def _parts(labels: Sequence[int]) -> Iterator[Labels]:
         yield np.array(labels[first : first + _AT_ONCE], np.uint64)
 
 
-def _existing(view: View, labels: Labels) -> Bodies:
-    rows = bodies(view, labels)
-    absent = np.flatnonzero(rows["voxels"] == 0)
-    if len(absent):
-        raise BadRequest(f"merge: there is no body {labels[absent[0]]} at this version")
-    return rows
+def bodies_to_merge(view: View, labels: Sequence[int], kind: str = "body") -> Bodies:
+    """The rows of bodies that are to become one, the target among them.
+
+    Args:
+        view: the instance.
+        labels: theirs.
+        kind: what errors call them.
+
+    Raises:
+        BadRequest: a number is no label, one of them does not exist, or comes twice.
+    """
+    _check_range(labels, "merge")
+    parts = []
+    for some in _parts(labels):
+        rows = bodies(view, some)
+        absent = np.flatnonzero(rows["voxels"] == 0)
+        if len(absent):
+            raise BadRequest(f"merge: there is no {kind} {some[absent[0]]} at this version")
+        parts.append(rows)
+    check_labels(labels, "merge")
+    return np.concatenate(parts)
 
 
 def _check_range(labels: Sequence[int], what: str) -> None:

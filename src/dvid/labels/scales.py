@@ -165,9 +165,8 @@ def _put(edit: Edit, what: bytes, block: bytes | None) -> None:
         edit.delete(BLOCKS, what)
 
 
-def make_again(edit: Edit, scale: int, places: Iterable[Zyx]) -> None:
-    """Make blocks of a lower resolution that nobody has asked for."""
-    scales = Scales(edit, asked_at(edit))
+def make_again(edit: Edit, scales: Scales, scale: int, places: Iterable[Zyx]) -> None:
+    """Make blocks of a lower resolution that nobody has asked for; `scales` are those that `edit` sees."""
     made = [(block_key(scale, place), _deflated(scales.made(scale, place))) for place in places]
     for what, block in made:
         _put(edit, what, block)

@@ -100,7 +100,7 @@ def repair_scales(sources: Sources, edit: Editing) -> Iterator[Mended]:
 def _make_again(scale: int, places: Sequence[Zyx], edit: Edit) -> int:
     scales = Scales(edit, asked_at(edit))
     stale = [place for place in places if _is_stale(edit, scales, scale, place)]
-    make_again(edit, scale, stale)
+    make_again(edit, scales, scale, stale)
     return len(stale)
 
 

@@ -18,7 +18,7 @@ from dvid.geometry import MAX_COORDINATE, Zyx
 from dvid.labels.accounts import account
 from dvid.labels.blocks import block_shape
 from dvid.labels.bodies import bodies, put_bodies
-from dvid.labels.grouping import check_labels
+from dvid.labels.grouping import bodies_to_merge
 from dvid.labels.index import Entries, all_entries, change_index
 from dvid.labels.moves import MERGE
 from dvid.labels.numbering import LARGEST, new_labels, saw_label
@@ -91,11 +91,7 @@ def merge(edit: Edit, target: int, merged: Sequence[int]) -> int:
     """
     if not merged:
         raise BadRequest("merge: at least two labels are needed, [target, label, ...]")
-    check_labels([target, *merged], "merge")
-    every = [target, *merged]
-    absent = np.flatnonzero(bodies(edit, np.array(every, np.uint64))["voxels"] == 0)
-    if len(absent):
-        raise BadRequest(f"merge: there is no label {every[absent[0]]} at this version")
+    bodies_to_merge(edit, [target, *merged], "label")
     labels = np.array(merged, np.uint64)
     entries = all_entries(edit, labels)
     mutation = edit.log(MERGE, {"Target": target, "Labels": list(merged)})

@@ -56,7 +56,9 @@ def get_size(call: Call, label: int, supervoxels: bool) -> Reply:
         need_index(view)
         if supervoxels:
             need_supervoxel(view, label)
-        voxels = int(supervoxel_sizes(view, label_array([label]))[0]) if supervoxels else existing(view, label).voxels
+            voxels = int(supervoxel_sizes(view, label_array([label]))[0])
+        else:
+            voxels = existing(view, label).voxels
         if not voxels:
             raise NotFound(f"there is no {'supervoxel' if supervoxels else 'body'} {label} at this version")
         return Reply(f'{{"voxels": {voxels}}}'.encode(), JSON)
