@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from dvid.config import load_config
 from dvid.config.layers import variable
 from dvid.config.settings import Limits, settings_of
 from dvid.config.settings import Server as ServerSettings
+from dvid.database import Database
 
 # Properties are tried with the same examples each time, however slow the machine is. HYPOTHESIS_PROFILE=hunt looks for
 # new ones.
@@ -180,6 +182,18 @@ def begun(client: socket.socket, method: str, path: str, length: int, part: byte
         assert piece, f"the connection was closed after {answer!r}"
         answer += piece
     assert answer.startswith(b"HTTP/1.1 100 "), answer
+
+
+@pytest.fixture
+def two_stores(tmp_path: Path) -> Iterator[Database]:
+    """A database of two stores, of which the other one holds segmentations."""
+    path = tmp_path / "dvid.toml"
+    path.write_text(
+        '[store.main]\npath = "main"\ndurability = "relaxed"\n[store.labels]\npath = "labels"\n'
+        'durability = "relaxed"\n[backend.default]\nstore = "main"\n[backend.labelmap]\nstore = "labels"\n'
+    )
+    with Database.from_config(load_config(str(path), environ={})) as database:
+        yield database
 
 
 def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from tests.labels.halving import half
 
-from dvid.config import load_config
 from dvid.database import Database
 from dvid.errors import CorruptValue
 from dvid.geometry import Box
@@ -59,18 +58,6 @@ def _busy_in(store) -> list[int]:
 
 
 @pytest.fixture
-def stores(tmp_path: Path):
-    """A database of two stores, of which the other one holds segmentations."""
-    path = tmp_path / "dvid.toml"
-    path.write_text(
-        '[store.main]\npath = "main"\ndurability = "relaxed"\n[store.labels]\npath = "labels"\n'
-        'durability = "relaxed"\n[backend.default]\nstore = "main"\n[backend.labelmap]\nstore = "labels"\n'
-    )
-    with Database.from_config(load_config(str(path), environ={})) as database:
-        yield database
-
-
-@pytest.fixture
 def one_store(tmp_path: Path):
     with Database.open(str(tmp_path / "store"), durability="relaxed") as database:
         yield database
@@ -84,15 +71,15 @@ def finish(database: Database, most: int = 16) -> int:
     return rounds
 
 
-def test_the_data_of_an_instance_may_be_in_another_store(stores: Database) -> None:
-    labels = Labels(stores)
+def test_the_data_of_an_instance_may_be_in_another_store(two_stores: Database) -> None:
+    labels = Labels(two_stores)
     assert labels.instance.store == "labels"
     labels.check(waiting=1)
-    assert busy(stores) == [labels.instance.number]
-    finish(stores)
+    assert busy(two_stores) == [labels.instance.number]
+    finish(two_stores)
     labels.check(waiting=0)
-    assert busy(stores) == []
-    assert stores.work_off() == 0
+    assert busy(two_stores) == []
+    assert two_stores.work_off() == 0
 
 
 def test_all_instances_get_their_turn(one_store: Database) -> None:
@@ -109,7 +96,7 @@ def test_work_at_a_committed_node_is_done(one_store: Database) -> None:
     labels.check(waiting=0)
 
 
-@pytest.mark.parametrize("make", ["stores", "one_store"])
+@pytest.mark.parametrize("make", ["two_stores", "one_store"])
 def test_what_waits_for_a_deleted_instance_waits_no_longer(make: str, request: pytest.FixtureRequest) -> None:
     database: Database = request.getfixturevalue(make)
     gone, stays = Labels(database, 1), Labels(database, 2)

@@ -13,7 +13,6 @@ import pytest
 from tests.labels.halving import half
 from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
-from dvid.config import load_config
 from dvid.database import Database
 from dvid.errors import Busy, UnknownInstance
 from dvid.geometry import Box
@@ -177,44 +176,32 @@ def test_a_growth_goes_on_when_the_store_is_opened_again(tmp_path: Path, monkeyp
         made.check(random(1))
 
 
-@pytest.fixture
-def apart(tmp_path: Path):
-    """A database that keeps segmentations in a store of their own."""
-    path = tmp_path / "dvid.toml"
-    path.write_text(
-        '[store.main]\npath = "main"\ndurability = "relaxed"\n[store.labels]\npath = "labels"\n'
-        'durability = "relaxed"\n[backend.default]\nstore = "main"\n[backend.labelmap]\nstore = "labels"\n'
-    )
-    with Database.from_config(load_config(str(path), environ={})) as database:
-        yield database
-
-
-def test_scales_are_added_where_the_data_have_a_store_of_their_own(apart: Database) -> None:
-    made = Growing(apart, MaxDownresLevel=1)
+def test_scales_are_added_where_the_data_have_a_store_of_their_own(two_stores: Database) -> None:
+    made = Growing(two_stores, MaxDownresLevel=1)
     made.put(WHOLE, random(1))
     made.lowest(0)
     made.put(WHOLE, random(2))
     made.lowest(2)
     made.check(random(2))
     assert made.waiting() > 0
-    finish(apart)
+    finish(two_stores)
     made.check(random(2))
     made.name = "none"
     with pytest.raises(UnknownInstance):
         made.lowest(3)
 
 
-def test_a_change_that_fails_between_two_stores_does_no_harm(apart: Database) -> None:
-    made = Growing(apart, MaxDownresLevel=0)
+def test_a_change_that_fails_between_two_stores_does_no_harm(two_stores: Database) -> None:
+    made = Growing(two_stores, MaxDownresLevel=0)
     made.put(WHOLE, random(1))
 
     def fail(tx, instance):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apart.configure(made.root, made.name, fail, partial(keep_scales, lowest=2))
+        two_stores.configure(made.root, made.name, fail, partial(keep_scales, lowest=2))
     made.put(WHOLE, random(2))
-    finish(apart)
+    finish(two_stores)
     made.check(random(2))
     made.lowest(2)
     made.check(random(2))

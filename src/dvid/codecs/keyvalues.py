@@ -88,23 +88,30 @@ def _messages() -> tuple[Any, Any]:
 _KeyValues, _Keys = _messages()
 
 
+class Headers(dict[tuple[int, int], tuple[bytes, bytes, int]]):
+    """By the lengths of a key and a value: what precedes the one and the other in a message, and the size of the whole pair.
+
+    Lengths repeat, so that most headers are found, not made.
+    """
+
+    def __missing__(self, lengths: tuple[int, int]) -> tuple[bytes, bytes, int]:
+        self[lengths] = made = _pair_header(*lengths)
+        return made
+
+
 def encode_keyvalues(pairs: Iterable[tuple[str, Buffer]]) -> Iterator[bytes]:
     """Encode pairs to a KeyValues message, in pieces of at least `PIECE_BYTES` (the last may be smaller).
 
     The pieces are made while the pairs are read: no more than one piece and one pair are held.
     """
-    # Lengths repeat, so that most headers are found, not made.
-    headers: dict[tuple[int, int], tuple[bytes, bytes, int]] = {}
+    headers = Headers()
     parts: list[Buffer] = []
     pending = 0
     for key, value in pairs:
         encoded = key.encode()
-        lengths = len(encoded), len(value)
-        header = headers.get(lengths)
-        if header is None:
-            header = headers[lengths] = _pair_header(*lengths)
-        parts += (header[0], encoded, header[1], value)
-        pending += header[2]
+        before_key, before_value, size = headers[len(encoded), len(value)]
+        parts += (before_key, encoded, before_value, value)
+        pending += size
         if pending >= PIECE_BYTES:
             yield b"".join(parts)
             parts.clear()
@@ -114,7 +121,6 @@ def encode_keyvalues(pairs: Iterable[tuple[str, Buffer]]) -> Iterator[bytes]:
 
 
 def _pair_header(key_bytes: int, value_bytes: int) -> tuple[bytes, bytes, int]:
-    """What precedes a key and a value of these lengths, and the size of the whole pair."""
     before_key = _KEY_TAG + _varint(key_bytes)
     before_value = _VALUE_TAG + _varint(value_bytes)
     pair_bytes = len(before_key) + key_bytes + len(before_value) + value_bytes

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from dvid.codecs.keyvalues import tar_stream
+from dvid.codecs.keyvalues import Headers, tar_stream
 from dvid.errors import BadRequest
 from dvid.storage.protocol import Buffer
 from dvid.versions.layout import texts_of
@@ -91,37 +91,16 @@ def _not_json(key: bytes, error: Exception) -> BadRequest:
     return BadRequest(f"the value of key {key.decode()!r} is not JSON: {error}")
 
 
-class _Headers(dict[tuple[int, int], tuple[bytes, bytes]]):
-    """What stands before a key and before a value in a KeyValues message, by the lengths of the two."""
-
-    def __missing__(self, lengths: tuple[int, int]) -> tuple[bytes, bytes]:
-        key, value = lengths
-        before_value = b"\x12" + _varint(value)
-        before_key = b"\x0a" + _varint(key)
-        size = len(before_key) + key + len(before_value) + value
-        self[lengths] = found = b"\x0a" + _varint(size) + before_key, before_value
-        return found
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
 def values_protobuf(batches: Batches) -> Iterator[bytes]:
     """A KeyValues message (`dvid.codecs.keyvalues`), in pieces."""
-    headers = _Headers()
+    headers = Headers()
     for keys, values in batches:
         if not keys:
             continue
         before = list(map(headers.__getitem__, zip(map(len, keys), map(len, values), strict=True)))
         parts: list[Buffer] = [b""] * (4 * len(keys))
-        parts[0::4] = [before_key for before_key, _ in before]
-        parts[2::4] = [before_value for _, before_value in before]
+        parts[0::4] = [before_key for before_key, _, _ in before]
+        parts[2::4] = [before_value for _, before_value, _ in before]
         parts[1::4], parts[3::4] = keys, values
         yield b"".join(parts)
 
