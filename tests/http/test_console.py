@@ -26,7 +26,6 @@ import dvid
 from dvid.http.console import console_file
 
 SHAPE_ZYX = (32, 96, 128)
-MIDDLE_YX = (48, 64)
 WHOLE = np.s_[0:32, 0:96, 0:128]
 EVIL = '<img src=x onerror="document.title=1">'
 
@@ -215,11 +214,8 @@ class Page:
         )
 
     def drawn(self) -> None:
-        """Wait until all tiles have come."""
-        self.one("canvas")
-        self.wait(
-            lambda: all(self.pixel(canvas, MIDDLE_YX) != [11, 14, 16] for canvas in range(len(self.all("canvas"))))
-        )
+        """Wait until the viewer has drawn all that it asked for."""
+        self.one('.viewer[aria-busy="false"]')
 
     def point_at_middle(self) -> tuple[int, int, int]:
         """Move the pointer to the middle of the first canvas; the voxel x, y, z that the page tells."""

@@ -72,7 +72,7 @@ class Viewer {
     this.percent = el("span", { class: "percent" });
     this.png = el("a", {}, "This slice as PNG");
     const contrast = this.kind.colour || this.kind.labels ? null : this.contrastControls();
-    this.element = el("div", { class: "viewer" },
+    this.element = el("div", { class: "viewer", "aria-busy": "true" },
       el("div", { class: "bar" },
         choice("Plane", [["xy", "xy"], ["xz", "xz"], ["yz", "yz"]], this.plane, (plane) => { this.plane = plane; this.fit(); this.report(true); }),
         el("label", { class: "slice" }, this.axisName, this.slider),
@@ -92,7 +92,7 @@ class Viewer {
         el("span", { class: "links" }, this.png, copyButton(() => location.href, "Copy link"))),
       el("p", { class: "hint keys-hint" }, "Drag to move, wheel or pinch to zoom, Shift + wheel for the next slice. Keys: arrows, + and −, Page up and Page down",
         this.overlay.element ? ", L for the labels." : "."));
-    new ResizeObserver(() => this.resized()).observe(this.panes);
+    new ResizeObserver(() => { this.resized(); this.drawNow(); }).observe(this.panes); // at once: a canvas of a new size is blank
     this.arrange();
   }
 
@@ -222,14 +222,14 @@ class Viewer {
 
   draw() {
     if (this.asked || this.zoom === null) return;
-    this.asked = requestAnimationFrame(() => {
-      this.asked = 0;
-      this.drawNow();
-    });
+    this.element.setAttribute("aria-busy", "true");
+    this.asked = requestAnimationFrame(() => this.drawNow());
   }
 
   drawNow() {
-    if (!this.element.isConnected) return;
+    cancelAnimationFrame(this.asked);
+    this.asked = 0;
+    if (!this.element.isConnected || this.zoom === null) return;
     const wanted = this.wantedTiles();
     const asked = wanted.flatMap((place) => this.nodes.map((node) => ({ ...place, uuid: node.uuid, key: this.tileKey(node, place) })));
     this.tiles.want(asked);
@@ -244,9 +244,11 @@ class Viewer {
     for (const pane of this.canvases) this.drawPane(pane, wanted, before);
     this.showControls();
     this.showReadout();
+    const loading = this.tiles.loading + this.overlay.loading > 0;
+    this.element.setAttribute("aria-busy", String(loading));
     clearTimeout(this.counting);
     if (this.mode === "difference") this.counting = setTimeout(() => this.showCount(wanted), 120);
-    else this.status.textContent = this.tiles.loading + this.overlay.loading ? "Loading…" : "";
+    else this.status.textContent = loading ? "Loading…" : "";
   }
 
   tileKey(node, { plane, slice, column, row }) {
