@@ -9,15 +9,14 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
 from dvid.config import Config
-from dvid.datatypes.base import datatype, new_instance
-from dvid.errors import ConfigError, CorruptValue, DvidError, UnknownInstance
+from dvid.datatypes.base import new_instance
+from dvid.errors import ConfigError
 from dvid.storage import open_store
 from dvid.storage.protocol import Snapshot, Store, Transaction
-from dvid.versions import instances, layout, nodes, work
-from dvid.versions.catalogue import Catalogue, Directory, Node, read_instance
+from dvid.versions import instances, layout, nodes
+from dvid.versions.catalogue import Catalogue, Directory, Node
 from dvid.versions.edit import Edit, next_mutation
 from dvid.versions.records import InstanceRecord
-from dvid.versions.retries import has_older, prune
 from dvid.versions.stores import Choice, Snapshots, absent, check_metadata, join, store_of
 from dvid.versions.viewing import Viewing, ViewingStores
 
@@ -26,11 +25,6 @@ T = TypeVar("T")
 
 def _result(_: Transaction, result: T) -> T:
     return result
-
-
-def _busy(store: Store) -> list[int]:
-    with store.snapshot() as snapshot:
-        return work.busy_instances(snapshot)
 
 
 class _Elsewhere(Exception):
@@ -129,7 +123,7 @@ class Database:
     def close(self) -> None:
         """Let go of the stores."""
         with ExitStack() as stack:
-            for store in (self.store, *self.others.values()):
+            for store in self.stores:
                 stack.callback(store.close)
 
     def __enter__(self) -> Self:
@@ -384,71 +378,7 @@ class Database:
             operation = partial(self.others[name].exclude, operation)
         return operation()
 
-    def forget_replies(self, before: int) -> int:
-        """Remove some of the replies kept for retries, from before a time in milliseconds since 1970; how many. 0: none is left."""
-        removed = 0
-        for store in self._stores():
-            with store.snapshot() as snapshot:
-                due = has_older(snapshot, before)
-            if due:
-                removed += store.transact(partial(prune, before=before))
-        return removed
-
-    def work_off(self, most: int = 16) -> int:
-        """Do some of the work that waits in the background, such as lower resolutions; how many tasks. 0: nothing waits.
-
-        Raises:
-            DvidError: nothing was done because that of an instance fails; what waits for others is done before.
-        """
-        done, failed = 0, None
-        for store in self._stores():
-            for number in _busy(store):
-                try:
-                    done += self._work_off(store, number, most)
-                except DvidError as error:
-                    failed = error
-        if failed is not None and not done:
-            raise failed
-        return done
-
-    def _stores(self) -> tuple[Store, ...]:
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        """All that are open, the one that holds the metadata first."""
         return (self.store, *self.others.values())
-
-    def _work_off(self, store: Store, number: int, most: int) -> int:
-        with self.read() as (snapshot, directory):
-            try:
-                instance = read_instance(snapshot, number)
-            except UnknownInstance:  # it was deleted
-                store.transact(partial(work.retire, number=number))
-                return 0
-            with store.snapshot() as data:
-                some = work.tasks(data, instance, most)
-            if not some:
-                store.transact(partial(work.rest, instance=instance))
-                return 0
-            first = some[0].version
-            uuid = directory.version(snapshot, first).record.uuid
-        some = [task for task in some if task.version == first]
-        kind = datatype(instance.typename).work
-        if kind is None:
-            raise CorruptValue(f"work waits for instance {instance.name!r}, whose type {instance.typename} does none")
-        with self.view(uuid, instance.name) as view:
-            made = kind.compute(view, some)
-        self.edit(uuid, instance.name, lambda edit: kind.store(edit, some, made), unlocked=True)
-        return len(some)
-
-    def sweep(self) -> int:
-        """Remove some of the data of deleted instances; how many entries. 0: nothing is left to remove."""
-        removed = self.store.transact(instances.sweep)
-        if removed or not self.others:
-            return removed
-        with self.store.snapshot() as snapshot:
-            waiting = next(((number, name) for number, name in instances.doomed(snapshot) if name in self.others), None)
-        if waiting is None:
-            return 0
-        number, name = waiting
-        removed = self.others[name].transact(lambda transaction: instances.erase(transaction, number))
-        if removed < instances.SWEPT_AT_ONCE:
-            self.store.transact(lambda transaction: instances.forget(transaction, number))
-            removed += 1
-        return removed

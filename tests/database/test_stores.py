@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tests.conftest import eventually
 
+from dvid.background import sweep
 from dvid.config import Config, load_config
 from dvid.database import Database
 from dvid.datatypes.base import describe
@@ -249,7 +250,7 @@ def test_a_sibling_that_was_deleted_meanwhile_is_not_read_as_empty(repo):
     repo.put(ROOT, "notes", b"who", b"notes")
     with repo.database.view(ROOT, "plain") as view:
         repo.database.transact(lambda tx, _: instances.delete_instance(tx, instance(repo.database, "notes")))
-        while repo.database.sweep():
+        while sweep(repo.database):
             pass
         with pytest.raises(UnknownInstance):
             view.sibling("notes")
@@ -289,7 +290,7 @@ def test_deleting_an_instance_frees_the_store_that_holds_it(repo):
     database.transact(lambda tx, _: instances.delete_instance(tx, instance(database, "notes")))
     assert keys_in(database.others["notes"], numbers["notes"]) > 0
     assert problems(database) == []
-    while database.sweep():
+    while sweep(database):
         pass
     assert keys_in(database.others["notes"], numbers["notes"]) == 0
     assert database.others["notes"].size().used < used / 10
@@ -298,7 +299,7 @@ def test_deleting_an_instance_frees_the_store_that_holds_it(repo):
     with database.store.snapshot() as snapshot:
         assert list(instances.doomed(snapshot)) == []
     database.transact(lambda tx, directory: repos.delete_repo(tx, directory.repo(tx, repo.node(ROOT).repo), ""))
-    while database.sweep():
+    while sweep(database):
         pass
     assert keys_in(database.others["images"], numbers["gray"]) == 0
     assert keys_in(database.store, numbers["plain"]) == 0
@@ -374,11 +375,11 @@ def test_an_instance_whose_store_is_not_declared_says_so_and_the_rest_goes_on(co
             found = [problem.what for problem in verify(less.store, others=less.others)]
             assert any("'images', which was not read" in what for what in found)
             less.transact(lambda tx, directory: instances.delete_instance(tx, instance(less, "gray")))
-            assert less.sweep() == 0  # waits for its store
+            assert sweep(less) == 0  # waits for its store
             less.create_instance(ROOT, {"typename": "uint8blk", "dataname": "gray"})
             less.transact(lambda tx, directory: instances.change_instance(tx, instance(less, "gray"), store="images"))
     with Database.from_config(config) as whole:
-        assert whole.sweep() > 0
+        assert sweep(whole) > 0
 
 
 def test_data_stays_where_it_is_when_the_configuration_changes(config, repo, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.labels.halving import half
 
+from dvid.background import work_off
 from dvid.database import Database
 from dvid.errors import CorruptValue
 from dvid.geometry import Box
@@ -65,7 +66,7 @@ def one_store(tmp_path: Path):
 
 def finish(database: Database, most: int = 16) -> int:
     rounds = 0
-    while database.work_off(most):
+    while work_off(database, most):
         rounds += 1
         assert rounds < 100
     return rounds
@@ -79,12 +80,12 @@ def test_the_data_of_an_instance_may_be_in_another_store(two_stores: Database) -
     finish(two_stores)
     labels.check(waiting=0)
     assert busy(two_stores) == []
-    assert two_stores.work_off() == 0
+    assert work_off(two_stores) == 0
 
 
 def test_all_instances_get_their_turn(one_store: Database) -> None:
     several = [Labels(one_store, seed) for seed in range(3)]
-    assert one_store.work_off(1) == 3
+    assert work_off(one_store, 1) == 3
     for labels in several:
         labels.check(waiting=0)
 
@@ -131,7 +132,7 @@ def test_work_that_was_asked_for_anew_while_it_was_done_is_done_again(
         return edit(*arguments, **options)
 
     monkeypatch.setattr(one_store, "edit", slow)
-    one_store.work_off()
+    work_off(one_store)
     labels.check(waiting=1)
     finish(one_store)
     labels.check(waiting=0)

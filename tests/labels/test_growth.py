@@ -13,6 +13,7 @@ import pytest
 from tests.labels.halving import half
 from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
+from dvid.background import work_off
 from dvid.database import Database
 from dvid.errors import Busy, UnknownInstance
 from dvid.geometry import Box
@@ -59,7 +60,7 @@ def random(seed: int, shape: tuple[int, int, int] = WHOLE.shape_zyx) -> np.ndarr
 
 
 def finish(database: Database) -> None:
-    while database.work_off():
+    while work_off(database):
         pass
 
 
@@ -113,7 +114,7 @@ def test_blocks_that_wait_to_be_made_are_counted_in(database: Database) -> None:
     made.put(WHOLE, random(1))
     made.lowest(2)
     made.check(random(1))
-    database.work_off(1)
+    work_off(database, 1)
     made.lowest(3)
     finish(database)
     assert made.waiting() == 0
@@ -135,7 +136,7 @@ def test_many_blocks_are_gone_through_in_many_transactions_while_others_write(
             made.put(part, random(2, part.shape_zyx), scale=1, downres=False)
         voxels[part.slices_in(WHOLE)] = random(rounds, part.shape_zyx)
         made.put(part, voxels[part.slices_in(WHOLE)])
-        assert database.work_off(1) == 1
+        assert work_off(database, 1) == 1
         rounds += 1
     assert rounds >= 64 // 5
     made.check(voxels)
@@ -150,7 +151,7 @@ def test_scales_that_are_added_while_others_are_begin_with_the_first_of_these(
     made = Growing(database, MaxDownresLevel=0)
     made.put(WHOLE, random(1))
     made.lowest(1)
-    database.work_off(1)
+    work_off(database, 1)
     made.lowest(3)
     made.lowest(2)
     finish(database)
@@ -166,7 +167,7 @@ def test_a_growth_goes_on_when_the_store_is_opened_again(tmp_path: Path, monkeyp
         made = Growing(database, MaxDownresLevel=0)
         made.put(WHOLE, random(1))
         made.lowest(2)
-        database.work_off(1)
+        work_off(database, 1)
         root = made.root
     with Database.open(str(tmp_path / "store"), durability="relaxed") as database:
         made = Growing(database, root=root)

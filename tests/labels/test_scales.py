@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from tests.labels.halving import EDGE, Pyramid, half
 from tests.labels.segmentation import Segmentation
 
+from dvid.background import work_off
 from dvid.database import Database
 from dvid.errors import Busy
 from dvid.geometry import Box
@@ -63,7 +64,7 @@ class Scaled(Segmentation):
 
 
 def finish(database):
-    while database.work_off():
+    while work_off(database):
         pass
 
 
@@ -131,7 +132,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 5))
     def work_off_some(self, most: int) -> None:
-        self.database.work_off(most)
+        work_off(self.database, most)
 
     @precondition(lambda self: len(self.models) < 5)
     @rule(data=st.data())
@@ -206,7 +207,7 @@ def test_what_waits_is_still_there_when_the_store_is_opened_again(tmp_path: Path
         model.put(box, random(box, 1))
         waiting = made.waiting()
         assert waiting > 0
-        database.work_off(1)
+        work_off(database, 1)
     with Database.open(str(tmp_path / "store")) as database:
         again = Scaled.__new__(Scaled)
         again.database, again.name, again.root = database, made.name, made.root
@@ -229,7 +230,7 @@ def test_several_may_work_at_once_while_others_write(tmp_path: Path) -> None:
             try:
                 start.wait()
                 while not stop:
-                    database.work_off(3)
+                    work_off(database, 3)
             except BaseException as error:  # noqa: BLE001 - told below
                 failed.append(error)
 

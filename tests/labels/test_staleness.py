@@ -9,6 +9,7 @@ import pytest
 from tests.labels.halving import half
 from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
+from dvid.background import work_off
 from dvid.cli.verify import _edit, _sources, check_content, check_instance
 from dvid.config import load_config
 from dvid.database import Database
@@ -50,7 +51,7 @@ class Scaled(Segmentation):
         return voxels
 
     def finish(self) -> None:
-        while self.database.work_off():
+        while work_off(self.database):
             pass
 
     def spoil(self, scale: int, place: Zyx, node: str = "") -> None:
@@ -109,7 +110,7 @@ def test_scales_of_many_versions_are_nothing_to_complain_of(
     )
     for most in (1, 1, 1, 1, 1, 1, 3, 100, 100):  # growing, and while blocks wait to be made
         assert made.wrong() == []
-        database.work_off(most)
+        work_off(database, most)
     made.finish()
     assert made.wrong() == []
     made.check(branches[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dvid.background import sweep
 from dvid.database import Database
 from dvid.versions import instances, layout, nodes
 from dvid.versions.layout import DATA
@@ -136,7 +137,7 @@ def test_deleted_data_is_removed_a_bounded_number_of_entries_at_a_time(repo) -> 
         lambda tx, directory: instances.delete_instance(tx, directory.instance(tx, repo.number, "kv"))
     )
     removed = []
-    while count := repo.database.sweep():
+    while count := sweep(repo.database):
         removed.append(count)
     assert removed == [5000, 5000, 2001]
     assert repo.get(repo.root, b"kept", name="other") == b"kept"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dvid.background import sweep
 from dvid.errors import Forbidden, UnknownNode
 from dvid.versions import instances, layout, nodes, repos
 
@@ -63,7 +64,7 @@ def test_a_deleted_repo_leaves_nothing_and_touches_no_other(repo) -> None:
     with pytest.raises(UnknownNode):
         repo.node("v1")
     for _ in range(2):
-        repo.database.sweep()
+        sweep(repo.database)
     assert contents(repo.database) == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dvid.background import forget_replies
 from dvid.database import Database
 from dvid.errors import CorruptValue
 from dvid.versions import layout
@@ -48,7 +49,7 @@ def test_a_reply_that_has_expired_is_not_found(database: Database) -> None:
 def test_the_reply_in_place_of_an_expired_one_lives_as_long_as_any(database: Database) -> None:
     put(database, "a", kept(5, b"old"))
     put(database, "a", kept(50, b"new"))
-    assert database.forget_replies(before=50) == 0
+    assert forget_replies(database, before=50) == 0
     assert found(database, "a") == kept(50, b"new")
     assert rows(database) == 2
 
@@ -62,8 +63,8 @@ def test_expired_replies_are_removed_oldest_first_and_a_few_at_a_time(database: 
     with database.store.snapshot() as snapshot:
         assert has_older(snapshot, 98)
         assert not has_older(snapshot, 94)
-    assert database.forget_replies(before=98) == 4
-    assert database.forget_replies(before=98) == 0
+    assert forget_replies(database, before=98) == 4
+    assert forget_replies(database, before=98) == 0
     assert [number for number in range(10) if found(database, f"key{number}") is not None] == [0, 1, 2]
     assert rows(database) == 6
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dvid
+from dvid.background import sweep
 from dvid.cli.verify import check_content
 from dvid.database import Database
 from dvid.datatypes.keyvalue import operations as keyvalue
@@ -86,7 +87,7 @@ def of_instance(database, name, table=layout.DATA):
 
 def test_a_store_with_everything_is_good(database):
     assert problems(database) == []
-    while database.sweep():
+    while sweep(database):
         assert problems(database) == []
     assert problems(database) == []
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import msgspec
 from numpy.typing import NDArray
 
+from dvid.background import sweep
 from dvid.cli.target import Document, OpenLabels, OpenVolume, VolumeInfo, no_labels
 from dvid.database import Database
 from dvid.datatypes.base import describe
@@ -118,7 +119,7 @@ class StoreTarget:
         self._sweep()
 
     def _sweep(self) -> None:
-        while self._database.sweep():
+        while sweep(self._database):
             pass
 
     def commit(self, uuid: str, note: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from dvid.background import work_off
 from dvid.cli.target import VolumeInfo
 from dvid.codecs.labelblocks import labels_of
 from dvid.codecs.labelindex import LabelIndices
@@ -53,7 +54,7 @@ class StoreLabels:
 
     def wrote(self, box: Box) -> None:
         """The extents are right already; lower resolutions are made, where no server may be there to do it."""
-        while self._database.work_off(_WORK_AT_ONCE):
+        while work_off(self._database, _WORK_AT_ONCE):
             pass
 
     def merge(self, target: int, others: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 
+from dvid.background import forget_replies, sweep, work_off
 from dvid.datatypes.base import datatypes
 from dvid.errors import DvidError
 from dvid.http.calls import Service
@@ -62,12 +63,12 @@ class Chores:
         while not self._stop.wait(_TICK):
             try:
                 if ticks % _PRUNE_TICKS == 0:
-                    while database.forget_replies(kept_since(hours)) and not self._stop.wait(_SWEEP_PAUSE):
+                    while forget_replies(database, kept_since(hours)) and not self._stop.wait(_SWEEP_PAUSE):
                         pass
                 ticks += 1
                 with database.read() as (snapshot, _):
                     doomed = next(iter(snapshot.scan(layout.DOOMED, layout.after(layout.DOOMED))), None)
-                while doomed is not None and database.sweep() and not self._stop.wait(_SWEEP_PAUSE):
+                while doomed is not None and sweep(database) and not self._stop.wait(_SWEEP_PAUSE):
                     pass
             except DvidError:
                 log.exception("deleted data, or replies that have expired, could not be removed; trying again later")
@@ -77,7 +78,7 @@ class Chores:
         database = self._service.database
         while not self._stop.wait(_WORK_TICK):
             try:
-                while database.work_off() and not self._stop.wait(_WORK_PAUSE):
+                while work_off(database) and not self._stop.wait(_WORK_PAUSE):
                     pass
             except DvidError:
                 log.exception("work that waits in the background, as lower resolutions, failed; trying again later")

@@ -15,6 +15,7 @@ from tests.datatypes.labelmap.conftest import MakeSegmentation, Segmentation
 from tests.kernels.labelblock_model import decode as decode_block
 from tests.kernels.labelblock_model import serialize
 
+from dvid.background import work_off
 from dvid.codecs.labelblocks import encode, solid
 from dvid.datatypes.labelmap import blocks as blocks_module
 
@@ -129,7 +130,7 @@ def test_blocks_of_lower_resolutions_are_never_old(labels: Segmentation) -> None
             assert xyz == (0, 0, 0)
             np.testing.assert_array_equal(unpack(data).reshape(-1), expected)
         if seed == 0:
-            while labels.database.work_off():
+            while work_off(labels.database):
                 pass
 
 
@@ -267,7 +268,7 @@ def test_clients_may_send_lower_resolutions_of_their_own(labels: Segmentation) -
     for _ in range(2):
         ((_, data),) = parts(labels.get("blocks/16_16_16/0_0_0?scale=1&compression=blocks").content)
         np.testing.assert_array_equal(decode_block(gzip.decompress(data)), own)
-        labels.database.work_off(100)
+        work_off(labels.database, 100)
     counts(labels, labels.read((0, 0, 0), (32, 32, 32)), (0, 0, 0))
 
 
@@ -352,7 +353,7 @@ def test_blocks_at_the_ends_of_the_coordinates_are_kept(make_segmentation: MakeS
     for place, seed in ((last, 1), (first, 2)):
         np.testing.assert_array_equal(labels.read(tuple(16 * at for at in place[::-1]), SIDE), random(seed))
     assert labels.get("specificblocks?blocks=2147483647,0,0,0,-2147483648,0").content == b""
-    labels.database.work_off(100)
+    work_off(labels.database, 100)
 
 
 def test_a_stream_for_a_branch_that_moves_on_while_it_arrives_is_refused(

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tests.datatypes.labelmap.conftest import MakeSegmentation, Segmentation
 
+from dvid.background import work_off
+
 
 @pytest.fixture
 def labels(make_segmentation: MakeSegmentation) -> Segmentation:
@@ -27,7 +29,7 @@ def test_infos_show_what_was_set_and_what_is_held(labels: Segmentation) -> None:
     assert shown["MaxRepoLabel"] == 77
     assert (shown["MinPoint"], shown["MaxPoint"]) == ([16, 32, 0], [47, 63, 47])
     assert shown["WaitingBlocks"] == 2
-    while labels.database.work_off():
+    while work_off(labels.database):
         pass
     assert labels.info()["Extended"]["WaitingBlocks"] == 0
 
@@ -93,7 +95,7 @@ def test_scales_that_are_taken_away_and_added_again_show_what_was_written_meanwh
         for scale in range(3):
             assert labels.get(f"label/0_0_0?scale={scale}").json == {"Label": 7}
             assert int.from_bytes(labels.get(f"sparsevol/7?scale={scale}").content[8:12], "little") > 0
-        while labels.database.work_off():
+        while work_off(labels.database):
             pass
     assert labels.info()["Extended"]["WaitingBlocks"] == 0
 

@@ -14,6 +14,7 @@ from isal import isal_zlib
 from tests.datatypes.labelmap.conftest import MakeSegmentation, Segmentation
 from tests.labels.halving import Pyramid
 
+from dvid.background import work_off
 from dvid.datatypes import streams
 from dvid.datatypes.labelmap import sparse as requests
 from dvid.geometry import Box
@@ -311,5 +312,5 @@ def test_each_version_has_its_own(make_segmentation: MakeSegmentation) -> None:
         assert [voxels_of(label, painted_over) for label in (1, 2)] == [-404, 8192]
         assert [voxels_of(label, painted_over, 1) for label in (1, 2)] == [-404, 1024]
         assert [voxels_of(label, made.node, 1) for label in (1, 2)] == [512, 512]
-        while made.database.work_off():
+        while work_off(made.database):
             pass
