@@ -21,6 +21,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from dvid.codecs.protobuf import varint
 from dvid.errors import BadRequest, TooLarge
 
 MAX_PAIRS = 500_000
@@ -121,20 +122,11 @@ def encode_keyvalues(pairs: Iterable[tuple[str, Buffer]]) -> Iterator[bytes]:
 
 
 def _pair_header(key_bytes: int, value_bytes: int) -> tuple[bytes, bytes, int]:
-    before_key = _KEY_TAG + _varint(key_bytes)
-    before_value = _VALUE_TAG + _varint(value_bytes)
+    before_key = _KEY_TAG + varint(key_bytes)
+    before_value = _VALUE_TAG + varint(value_bytes)
     pair_bytes = len(before_key) + key_bytes + len(before_value) + value_bytes
-    before_pair = _PAIR_TAG + _varint(pair_bytes)
+    before_pair = _PAIR_TAG + varint(pair_bytes)
     return before_pair + before_key, before_value, len(before_pair) + pair_bytes
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 def decode_keyvalues(data: Buffer) -> list[tuple[str, bytes]]:

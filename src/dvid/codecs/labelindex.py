@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvid.codecs.compression import lz4_compress
+from dvid.codecs.protobuf import varint
 from dvid.errors import BadRequest, TooLarge
 from dvid.kernels.protobuf import (
     BLOCK_LIMIT,
@@ -210,18 +211,12 @@ def _write(indices: LabelIndices, framed: bool) -> tuple[NDArray[np.uint8], NDAr
 
 def _tail(stamp: Stamp) -> bytes:
     """The texts as fields, those that are empty left out."""
-    tail = bytearray()
+    tail = b""
     for tag, text in zip(_TEXT_TAGS, (stamp.time, stamp.user, stamp.app), strict=True):
         encoded = text.encode()
         if encoded:
-            size = len(encoded)
-            tail += tag
-            while size > 0x7F:
-                tail.append(size & 0x7F | 0x80)
-                size >>= 7
-            tail.append(size)
-            tail += encoded
-    return bytes(tail)
+            tail += tag + varint(len(encoded)) + encoded
+    return tail
 
 
 # ---- reading ------------------------------------------------------------------------------------
