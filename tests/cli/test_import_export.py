@@ -191,6 +191,38 @@ def test_what_does_not_fit_a_new_instance_leaves_nothing_behind(on_server, dtype
     assert on_server.journals == []
 
 
+REFUSED = [
+    ("in.npy", ("--block-size", "2000"), "BlockSize: three numbers from 1 to 1024 were expected, not 2000,2000,2000"),
+    ("in.npy", ("--block-size", "900,900,900"), "729000000 bytes, the limit is 67108864"),
+    ("in.npy", ("--type", "labelmap", "--block-size", "20"), "BlockSize: multiples of 16 were expected, not 20,20,20"),
+    ("in.npy", ("--type", "labelblk", "--block-size", "20"), "BlockSize: multiples of 8 were expected, not 20,20,20"),
+    ("in.npy", ("--name", "a/b"), "'a/b'"),
+    ("many.npy", ("--axes", "zyxc"), "Channels: a number from 1 to 64 was expected, not 65"),
+    ("odd.h5", (), "VoxelUnits: three units"),
+]
+"""Sources and options that each make settings which a type refuses, and what is said of them."""
+
+
+def test_settings_that_the_type_refuses_leave_nothing_behind(on_server):
+    np.save(on_server.folder / "in.npy", voxels_of())
+    np.save(on_server.folder / "many.npy", voxels_of(shape=(3, 4, 5, 65)))
+    with h5py.File(on_server.folder / "odd.h5", "w") as file:
+        attributes = file.create_dataset("volume", data=voxels_of()).attrs
+        attributes["resolution"], attributes["units"] = [40.0, 4.0, 4.0], "ells, more or less"
+    node = on_server.uuid("repos", "new", "fly")
+    before = on_server("info", "--json")
+    anew = ("--new-repo", "again")
+    places = ((on_server.on("--data", "other"), anew), (on_server, anew), (on_server, ("--node", node)))
+    for number, (source, options, told) in enumerate(REFUSED):
+        command, place = places[number % 3]
+        out, errors = command.both("import", source, "--name", "new", *options, *place, code=2)
+        assert told in errors
+        assert (out, errors.count("\n")) == ("", 1), "nothing is told but what is wrong"
+        assert not (on_server.folder / "other").exists()
+    assert on_server("info", "--json") == before
+    assert on_server.journals == []
+
+
 def test_a_mapping_is_not_for_a_new_image(on_store):
     np.save(on_store.folder / "in.npy", voxels_of())
     (on_store.folder / "map.csv").write_text("1,2\n")

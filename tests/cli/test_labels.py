@@ -140,6 +140,39 @@ def test_what_cannot_be_is_refused(on_store):
     assert "an image, not labels" in on_store.fails("export", "x.npy", *to_image, "--supervoxels", code=2)
 
 
+LAST = 2**20 * 64
+"""Behind the last voxel of a block of 64 that a label index has a key for; the first one has the coordinate 64 - LAST."""
+
+
+def test_labels_in_blocks_that_no_index_can_name_are_refused_before_anything_is_made(dvid):
+    np.save(dvid.folder / "in.npy", labels())
+    (dvid.folder / "map.csv").write_text("1,2\n")
+    depth, height, width = SHAPE
+    node = dvid.uuid("repos", "new", "fly")
+    dvid("repo", node, "new", "labelmap", "indexed")
+    dvid("repo", node, "new", "labelmap", "plain", "IndexedLabels=false")
+    before = dvid("info", "--json")
+    words = ("import", "in.npy", "--type", "labelmap")
+    for place, name, (x, y, z), block in (
+        (("--new-repo", "other"), "seg", (LAST - width + 1, 5, 0), "block 1048576,1,0"),
+        (("--node", node), "seg", (0, LAST, 0), "block 0,1048576,0"),
+        (("--node", node), "indexed", (7, 0, 63 - LAST), "block 0,0,-1048576"),
+    ):
+        out, errors = dvid.both(*words, *place, "--name", name, f"--offset={x},{y},{z}", code=2)
+        assert f"({width}, {height}, {depth}) voxels at ({x}, {y}, {z})" in errors
+        assert f"{block} (x, y, z) has no key" in errors
+        assert "less than 1048576 (2^20) and more than -1048576" in errors
+        assert (out, errors.count("\n")) == ("", 1), "nothing is told but what is wrong"
+    assert "keeps none" in dvid.fails(*words, "--node", node, "--name", "plain", "--mapping", "map.csv", code=2)
+    assert dvid("info", "--json") == before
+    assert dvid.journals == []
+    # What lies just inside is taken, and all of it where there is no index.
+    for name, (x, y, z) in (("indexed", (LAST - width, 5, 64 - LAST)), ("plain", (LAST - 9, LAST, -LAST - 7))):
+        dvid(*words, "--node", node, "--name", name, f"--offset={x},{y},{z}")
+        dvid("export", f"{name}.npy", "--node", node, "--name", name)
+        assert np.array_equal(np.load(dvid.folder / f"{name}.npy"), labels())
+
+
 def test_a_new_instance_is_removed_again_where_the_first_labels_are_negative(dvid):
     np.save(dvid.folder / "in.npy", labels().astype(np.int64) - 1)
     node = dvid.uuid("repos", "new", "fly")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvid.cli.target import LABEL_TYPES, OpenVolume, Target
 from dvid.errors import BadRequest, DvidError
-from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, reverse3
+from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, Zyx, reverse3
 
 if TYPE_CHECKING:
     from dvid.interop import VolumeSource
@@ -63,20 +63,22 @@ def settings_for(
     return settings
 
 
-def check_new(source: VolumeSource, name: str, settings: dict[str, str], *, mapped: bool = False) -> None:
-    """Refuse what an instance of these settings could not hold, before it is made.
+def check_new(source: VolumeSource, name: str, settings: dict[str, str], region: Box, *, mapped: bool = False) -> None:
+    """Refuse what cannot be an instance, or not one that holds a source, before it is made.
 
     Args:
         source: what would be written to it.
         name: of the instance.
         settings: as `settings_for` gives them.
+        region: where the source would go.
         mapped: a mapping is to be applied to it.
 
     Raises:
-        BadRequest: the type holds no volumes, or others.
+        BadRequest: the type holds no volumes, or others, or has no such settings, or the name cannot be one.
     """
     import numpy as np
 
+    from dvid.datatypes.base import wanted_instance
     from dvidclient.typenames import VOXELS_OF, has_any_channels
 
     typename = settings["typename"]
@@ -87,19 +89,31 @@ def check_new(source: VolumeSource, name: str, settings: dict[str, str], *, mapp
         )
     dtype, channels = VOXELS_OF[typename]
     channels = source.channels if has_any_channels(typename) else channels
-    _check(source, f"a {typename}", np.dtype(dtype), channels, is_labels=typename in LABEL_TYPES)
-    _check_mapped(name, mapped, is_labels=typename in LABEL_TYPES)
+    is_labels = typename in LABEL_TYPES
+    _check(source, f"a {typename}", np.dtype(dtype), channels, is_labels=is_labels)
+    wanted = wanted_instance({**settings, "dataname": name})
+    is_indexed = is_labels and wanted.settings["IndexedLabels"]
+    _check_mapped(name, mapped, is_labels=is_labels, is_indexed=is_indexed)
+    x, y, z = wanted.settings["BlockSize"]
+    _check_place(source, region, (z, y, x), is_indexed=is_indexed)
 
 
-def check_fits(source: VolumeSource, volume: OpenVolume, *, mapped: bool = False) -> None:
-    """Refuse what an instance that is there cannot hold.
+def check_fits(source: VolumeSource, volume: OpenVolume, region: Box, *, mapped: bool = False) -> None:
+    """Refuse what an instance that is there cannot hold, before any of it is written.
+
+    Args:
+        source: what would be written.
+        volume: the instance.
+        region: where the source would go.
+        mapped: a mapping is to be applied to it.
 
     Raises:
-        BadRequest: it holds other voxels.
+        BadRequest: it holds other voxels, or not there.
     """
     info = volume.info
     _check(source, repr(info.name), info.dtype, info.channels, is_labels=info.is_labels)
-    _check_mapped(info.name, mapped, is_labels=info.is_labels)
+    _check_mapped(info.name, mapped, is_labels=info.is_labels, is_indexed=info.is_indexed)
+    _check_place(source, region, info.block_zyx, is_indexed=info.is_indexed)
 
 
 def _check(source: VolumeSource, what: str, dtype: Any, channels: int, *, is_labels: bool) -> None:
@@ -113,9 +127,25 @@ def _check(source: VolumeSource, what: str, dtype: Any, channels: int, *, is_lab
         raise BadRequest(f"{source.name} has {source.channels} channel(s), {what} has {channels}")
 
 
-def _check_mapped(name: str, mapped: bool, *, is_labels: bool) -> None:
+def _check_mapped(name: str, mapped: bool, *, is_labels: bool, is_indexed: bool) -> None:
     if mapped and not is_labels:
         raise BadRequest(f"--mapping is for labels; {name!r} holds an image")
+    if mapped and not is_indexed:
+        raise BadRequest(
+            f"--mapping needs an index of where labels are; {name!r} keeps none: it was made with IndexedLabels=false"
+        )
+
+
+def _check_place(source: VolumeSource, region: Box, block_zyx: Zyx, *, is_indexed: bool) -> None:
+    if not is_indexed:
+        return
+    from dvid.datatypes.labelmap.writes import check_keys
+
+    try:
+        check_keys(region.blocks(block_zyx))
+    except BadRequest as why:
+        shape, start, block = map(reverse3, (region.shape_zyx, region.start_zyx, block_zyx))
+        raise BadRequest(f"{source.name}, {shape} voxels at {start}, cannot go into blocks of {block}: {why}") from None
 
 
 def make_volume(target: Target, uuid: str, name: str, settings: dict[str, str]) -> None:

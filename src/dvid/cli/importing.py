@@ -105,7 +105,7 @@ def import_volume(
         mapped = table is not None
         settings = settings_for(opened, typename or ("labelmap" if mapped else None), block_xyz, scales)
         if new_repo is not None:
-            check_new(opened, name, settings, mapped=mapped)
+            check_new(opened, name, settings, region, mapped=mapped)
         with open_target(server, data, create=new_repo is not None) as target, ExitStack() as undo:
             if new_repo is not None:
                 uuid = target.make_repo(new_repo, f"Imported from {os.path.basename(os.path.abspath(source))}", "")
@@ -113,11 +113,11 @@ def import_volume(
             else:
                 uuid = target.node(node if node is not None else f"{repo}:master")
             if not target.has_instance(uuid, name):
-                check_new(opened, name, settings, mapped=mapped)
+                check_new(opened, name, settings, region, mapped=mapped)
                 make_volume(target, uuid, name, settings)
                 undo.enter_context(removed_if_empty(target, uuid, name))
             volume = target.volume(uuid, name)
-            check_fits(opened, volume, mapped=mapped)
+            check_fits(opened, volume, region, mapped=mapped)
             again = ["dvid", "import", source, "--node", uuid, "--name", name]
             for option, value in (
                 ("--offset", offset),
@@ -150,10 +150,10 @@ def new_volume(
     target: Target, uuid: str, name: str, source: VolumeSource, typename: str | None = None, workers: int = 2
 ) -> None:
     """Make an instance for a source and write all of it there, from voxel 0,0,0 on."""
-    settings = settings_for(source, typename)
-    check_new(source, name, settings)
+    region, settings = region_of(source, (0, 0, 0)), settings_for(source, typename)
+    check_new(source, name, settings, region)
     make_volume(target, uuid, name, settings)
-    copy_into(source, target.volume(uuid, name), region_of(source, (0, 0, 0)), workers)
+    copy_into(source, target.volume(uuid, name), region, workers)
 
 
 def check_mapping(supervoxels: Labels, bodies: Labels) -> None:
@@ -193,7 +193,7 @@ def load_slices(target: Target, uuid: str, name: str, offset_xyz: Xyz, names: li
     with StackSource(f"the {len(files)} slices from {files[0]}", files) as source:
         region = region_of(source, offset_xyz)
         volume = target.volume(uuid, name)
-        check_fits(source, volume)
+        check_fits(source, volume, region)
         copy_into(source, volume, region, workers)
     say(f"loaded {in_xyz(region)} (x, y, z) into {name!r} at node {uuid}")
 

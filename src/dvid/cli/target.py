@@ -42,6 +42,8 @@ class VolumeInfo:
     units_zyx: tuple[str, str, str]
     is_labels: bool = False
     """Whether voxels are supervoxels, which make up bodies."""
+    is_indexed: bool = False
+    """Whether it keeps an index of where its labels are."""
     scales: int = 0
     """How many lower resolutions it has."""
 
@@ -85,6 +87,7 @@ class VolumeInfo:
             voxel_size_zyx=(float(z), float(y), float(x)),
             units_zyx=(units_z, units_y, units_x),
             is_labels=is_labels,
+            is_indexed=is_labels and bool(extended.get("IndexedLabels", True)),
             scales=int(extended.get("MaxDownresLevel", 0)) if is_labels else 0,
         )
 

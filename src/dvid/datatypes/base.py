@@ -13,6 +13,7 @@ from dvid.datatypes.handles import Handle
 from dvid.errors import BadRequest
 from dvid.routes import Route
 from dvid.storage.protocol import Transaction
+from dvid.versions.catalogue import checked_name
 from dvid.versions.edit import Edit
 from dvid.versions.instances import create_instance
 from dvid.versions.records import InstanceRecord, NodeRecord
@@ -180,20 +181,27 @@ def datatype(name: str) -> Datatype:
 # ---- new instances ------------------------------------------------------------------------------
 
 
-def new_instance(
-    transaction: Transaction, node: NodeRecord, given: Mapping[str, Any], choose: Choice | None = None
-) -> InstanceRecord:
-    """Make a data instance on an open node.
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """What is wanted of a new data instance, checked as far as it can be without a store."""
+
+    name: str
+    typename: str
+    settings: Mapping[str, Any]
+    """What the instance's record keeps of the settings of the type."""
+    compression: str
+    versioned: bool
+    tags: Mapping[str, str] | None
+
+
+def wanted_instance(given: Mapping[str, Any]) -> NewInstance:
+    """Read what is given for a new data instance.
 
     Args:
-        transaction: in which.
-        node: on which node.
         given: "typename", "dataname"; optional "versioned", "Compression", "Tags", and the settings of the type.
-        choose: names the store of its data.
 
     Raises:
         BadRequest: something is missing, unknown or not what it should be.
-        LockedNode: the node is committed.
     """
     options = Options(given)
     typename, name = options.take("typename"), options.take("dataname")
@@ -205,15 +213,34 @@ def new_instance(
     tags = _parsed_tags(options.take("Tags"))
     settings = kind.configure(options)
     options.finish()
+    return NewInstance(checked_name(name), typename, settings, compression, versioned, tags)
+
+
+def new_instance(
+    transaction: Transaction, node: NodeRecord, given: Mapping[str, Any], choose: Choice | None = None
+) -> InstanceRecord:
+    """Make a data instance on an open node.
+
+    Args:
+        transaction: in which.
+        node: on which node.
+        given: as `wanted_instance` takes it.
+        choose: names the store of its data.
+
+    Raises:
+        BadRequest: something is missing, unknown or not what it should be.
+        LockedNode: the node is committed.
+    """
+    wanted = wanted_instance(given)
     return create_instance(
         transaction,
         node,
-        name=name,
-        typename=typename,
-        settings=settings,
-        compression=compression,
-        versioned=versioned,
-        tags=tags,
+        name=wanted.name,
+        typename=wanted.typename,
+        settings=wanted.settings,
+        compression=wanted.compression,
+        versioned=wanted.versioned,
+        tags=wanted.tags,
         choose=choose,
     )
 

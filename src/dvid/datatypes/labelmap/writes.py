@@ -36,8 +36,16 @@ def check_blocks(instance: InstanceRecord, blocks: BlockRange) -> None:
     Raises:
         BadRequest: a coordinate of one of them is 2^20 or more, or -2^20 or less.
     """
-    if instance.typename != "labelmap" or not instance.settings["IndexedLabels"]:
-        return
+    if instance.typename == "labelmap" and instance.settings["IndexedLabels"]:
+        check_keys(blocks)
+
+
+def check_keys(blocks: BlockRange) -> None:
+    """Refuse blocks for which a label index has no key, as that of a labelmap is asked for.
+
+    Raises:
+        BadRequest: a coordinate of one of them is 2^20 or more, or -2^20 or less.
+    """
     last = tuple(stop - 1 for stop in blocks.stop_zyx)
     for z, y, x in (blocks.start_zyx, last):
         if max(abs(z), abs(y), abs(x)) >= BLOCK_LIMIT:
