@@ -147,12 +147,12 @@ def post(server: Any, path: str, body: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if browser is None or driver is None:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
         pytest.skip("chromium and chromedriver are not installed (Debian packages: chromium, chromium-driver)")
     options = ChromeOptions()
-    options.binary_location = browser
+    options.binary_location = program
     for argument in (
         "headless",
         "no-sandbox",
@@ -171,6 +171,25 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     driven = Chrome(options=options, service=Service(driver))
     yield driven
     driven.quit()
+
+
+@pytest.fixture
+def chrome(browser: Chrome) -> Chrome:
+    """The browser, with nothing in it of the test before: no page, and nothing on its console."""
+    browser.get("about:blank")
+    browser.get_log("browser")
+    return browser
+
+
+@dataclass
+class Reading:
+    """What the page tells of the voxel under the pointer."""
+
+    x: int
+    y: int
+    z: int
+    values: list[str]
+    bodies: list[str]
 
 
 class Page:
@@ -214,17 +233,53 @@ class Page:
         )
 
     def drawn(self) -> None:
-        """Wait until the viewer has drawn all that it asked for."""
+        """Wait until the viewer has drawn all that it asked for, and counted what differs."""
         self.one('.viewer[aria-busy="false"]')
 
-    def point_at_middle(self) -> tuple[int, int, int]:
-        """Move the pointer to the middle of the first canvas; the voxel x, y, z that the page tells."""
+    def point_at_middle(self) -> Reading:
+        """Move the pointer to the middle of the first canvas, of a slice along xy that fits it; what the page tells."""
         canvas = self.one("canvas")
         self.chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
         ActionChains(self.chrome).move_to_element(canvas).perform()
-        place = self.wait(lambda: [e.text.split() for e in self.all(".readout .place")])[0]
-        x, y, z = (int(place[place.index(axis) + 1]) for axis in "xyz")
-        return x, y, z
+        return self.wait(self._told_of_the_middle)
+
+    def _told_of_the_middle(self) -> Reading | None:
+        # All at once: the page may draw it anew at any moment.
+        place, values, bodies = self.chrome.execute_script(
+            """return [".place", ".reading", ".body"].map(
+                (part) => Array.from(document.querySelectorAll(`.readout ${part}`), (element) => element.textContent));"""
+        )
+        if not place:
+            return None
+        words = place[0].split()
+        x, y, z = (int(words[words.index(axis) + 1]) for axis in "xyz")
+        # Before it, the page may have told of where the pointer was in another test.
+        is_middle = abs(x - SHAPE_ZYX[2] // 2) <= 1 and abs(y - SHAPE_ZYX[1] // 2) <= 1
+        return Reading(x, y, z, values, bodies) if is_middle else None
+
+    def watch_requests(self, part: str, *, hold: bool = False) -> None:
+        """Note the requests whose path holds ``part`` in ``window.noted``, and let them wait until ``window.release()``."""
+        self.chrome.execute_script(
+            """const [part, hold] = arguments;
+            const [ask, gate] = [window.fetch, new Promise((open) => { window.release = open; })];
+            window.noted = [];
+            window.fetch = async (path, options) => {
+                if (!path.includes(part)) return ask(path, options);
+                const request = { path, signal: options.signal, begun: false };
+                window.noted.push(request);
+                if (hold) await gate;
+                const answer = await ask(path, options);
+                request.begun = true; // its body is still to come
+                return answer;
+            };""",
+            part,
+            hold,
+        )
+
+    def noted(self, what: str) -> list[Any]:
+        """Something of each request that was noted, the oldest first."""
+        found: list[Any] = self.chrome.execute_script(f"return window.noted.map((request) => request.{what})")
+        return found
 
     def complaints(self) -> list[str]:
         """What the browser's console has to say."""
@@ -233,14 +288,12 @@ class Page:
 
 
 @pytest.fixture
-def page(chrome: Chrome, serve: Any, sample: Sample) -> Iterator[Page]:
+def page(chrome: Chrome, serve: Any, sample: Sample) -> Page:
     server = serve(sample.folder, workers=1)
     values = {"a/b c.json": b'{"evil":"<b>bold</b>"}', "binary": bytes(range(256)), "empty": b""}
     for key, value in values.items():
         post(server, f"node/{sample.root}/notes/key/{quote(key, safe='')}", value)
-    chrome.get_log("browser")
-    yield Page(chrome, server.url)
-    chrome.get("about:blank")
+    return Page(chrome, server.url)
 
 
 def both(sample: Sample, more: str = "") -> str:
@@ -288,17 +341,18 @@ def test_the_value_under_the_pointer_is_the_stored_one_of_each_version(page: Pag
     page.open(both(sample))
     page.wait(lambda: len(page.all("canvas")) == 2)
     page.drawn()
-    x, y, z = page.point_at_middle()
-    assert (abs(x - 64) <= 1, abs(y - 48) <= 1, z) == (True, True, 12)
-    shown = [int(element.text) for element in page.all(".readout .reading")]
-    assert shown == [int(sample.old[z, y, x]), int(sample.new[z, y, x])]
+    told = page.point_at_middle()
+    assert told.z == 12
+    stored = [int(version[told.z, told.y, told.x]) for version in (sample.old, sample.new)]
+    assert [int(value) for value in told.values] == stored
 
 
 def test_the_difference_counts_the_changed_voxels(page: Page, sample: Sample) -> None:
     page.open(both(sample, "&show=difference"))
     differ = int(np.count_nonzero(sample.old[12] != sample.new[12]))
     assert differ == 600
-    page.until_text(".status", "600 of 12\u202f288 voxels in view differ")
+    page.drawn()
+    assert page.text(".status") == "600 of 12\u202f288 voxels in view differ"
     red, _, blue = page.pixel(0, (40, 55))
     assert red > blue, "voxels that became brighter are orange"
     red, green, blue = page.pixel(0, (5, 5))
@@ -310,14 +364,16 @@ def test_keys_move_through_the_volume_and_the_address_follows(page: Page, sample
     page.open(both(sample))
     page.drawn()
     page.all("canvas")[0].send_keys(Keys.PAGE_DOWN + Keys.PAGE_DOWN)
-    page.wait(lambda: "z=14" in page.chrome.current_url)
-    page.wait(lambda: page.pixel(0, (5, 5)) == [int(sample.old[14, 5, 5])] * 3)
+    page.wait(lambda: "z=14" in page.chrome.current_url)  # which is told after the slice is asked for
+    page.drawn()
+    assert page.pixel(0, (5, 5)) == [int(sample.old[14, 5, 5])] * 3
     page.one('.choice [data-value="xz"]').click()
     page.wait(lambda: "plane=xz" in page.chrome.current_url)
-    page.wait(lambda: page.text(".slice").strip() == "y")  # drawn after the address was changed
+    page.drawn()
+    assert page.text(".slice").strip() == "y"
     page.chrome.refresh()
     page.drawn()
-    page.wait(lambda: page.text(".status") == "")
+    assert page.text(".status") == ""
     assert page.one('.choice [data-value="xz"]').get_attribute("aria-pressed") == "true"
     assert page.complaints() == []
 
@@ -332,15 +388,14 @@ def test_voxels_of_every_kind_are_drawn(chrome: Chrome, serve: Any, tmp_path: Pa
     with dvid.open(str(tmp_path / "store")) as library:
         node = library.create_repo("kinds")["master"]
         node.create(typename, "voxels")[WHOLE] = values
-    chrome.get_log("browser")
     page = Page(chrome, serve(tmp_path / "store", workers=1).url)
     page.open(f"?repo={node.uuid}&name=voxels&z=3")
     page.drawn()
     seen = {tuple(page.pixel(0, (y, x))) for y in range(8, 80, 9) for x in range(8, 120, 9)}
     assert len(seen) > 20, "noise is drawn in many shades"
-    x, y, _ = page.point_at_middle()
-    shown = np.array([float(part) for part in page.text(".readout .reading").split(", ")])
-    np.testing.assert_allclose(shown, np.atleast_1d(values[3, y, x]), rtol=1e-6)
+    told = page.point_at_middle()
+    shown = np.array([float(part) for part in told.values[0].split(", ")])
+    np.testing.assert_allclose(shown, np.atleast_1d(values[3, told.y, told.x]), rtol=1e-6)
     assert page.complaints() == []
 
 
@@ -350,7 +405,6 @@ def test_a_version_far_down_a_long_tree_is_in_sight(chrome: Chrome, serve: Any, 
         for number in range(230):
             node.commit(f"step {number}")
             node = node.branch(f"side {number}") if number % 50 == 7 else node.new_version()
-    chrome.get_log("browser")
     page = Page(chrome, serve(tmp_path / "store", workers=1).url).open(f"?repo={root.uuid}&nodes={root.uuid}")
     row = page.one(f'.pick[data-uuid="{root.uuid}"]')
     tree = page.one(".tree")
@@ -378,6 +432,33 @@ def test_keys_and_values_are_shown_as_text(page: Page, sample: Sample) -> None:
     page.wait(lambda: [e.text for e in page.all(".keys button")] == ["binary"])
 
 
+def test_the_value_of_the_key_chosen_last_is_shown_where_another_comes_later(page: Page, sample: Sample) -> None:
+    page.open(f"?repo={sample.root}&name=notes")
+    page.watch_requests("/key/binary", hold=True)
+    page.one('[data-key="binary"]').click()
+    page.wait(lambda: page.noted("path"))
+    page.one('[data-key="a/b c.json"]').click()
+    page.until_text(".value pre", '"evil": "<b>bold</b>"')
+    assert page.noted("signal.aborted") == [True]
+    # Whatever comes of the first one is there before the value of a third.
+    page.chrome.execute_script("window.release()")
+    page.one('[data-key="empty"]').click()
+    page.until_text(".value h4", "empty")
+    assert not page.all(".value .error")
+
+
+def test_a_viewer_that_something_else_has_replaced_asks_for_nothing_more(page: Page, sample: Sample) -> None:
+    page.open(f"?repo={sample.root}&name=notes")
+    page.watch_requests("/raw/", hold=True)
+    page.one('[data-name="gray"]').click()
+    page.wait(lambda: len(page.noted("path")) == 1)
+    assert page.one(".viewer").get_attribute("aria-busy") == "true"
+    page.one('[data-name="notes"]').click()
+    page.one('[data-key="binary"]')
+    page.wait(lambda: page.noted("signal.aborted") == [True])
+    assert page.complaints() == []
+
+
 def test_what_is_wrong_is_said_where_it_is_wrong(page: Page, sample: Sample) -> None:
     page.open(f"?repo={sample.root}&name=gray&nodes=0123456789abcdef")
     page.until_text("#message", "no single version named 0123456789abcdef")
@@ -393,18 +474,24 @@ def test_a_refused_slice_shows_the_servers_own_words(chrome: Chrome, serve: Any,
     merged = json.loads(post(server, f"repo/{sample.root}/merge", json.dumps(body).encode()))["child"]
     page = Page(chrome, server.url).open(f"?repo={sample.root}&name=gray&nodes={merged}")
     page.until_text(".frame .error", "inherits different values")
+    page.open(f"?repo={sample.root}&name=gray&nodes={sample.child},{merged}&show=difference")
+    page.drawn()
+    assert "inherits different values" in page.text(".frame .error")
+    assert page.text(".status") == "", "voxels that did not come are not told to be equal"
 
 
 def test_the_page_fits_a_phone(page: Page, sample: Sample) -> None:
     metrics = {"width": 380, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     page.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    notes = f"?repo={sample.root}&name=notes&key=binary"
     try:
-        for query in ("", both(sample), f"?repo={sample.root}&name=notes&key=binary"):
+        for query, whole in (("", ".repo"), (both(sample), '.viewer[aria-busy="false"]'), (notes, ".value pre")):
             page.open(query)
-            page.wait(lambda: page.all(".repo") or page.all("canvas") or page.all(".value pre"))
+            page.one(whole)
             assert page.chrome.execute_script("return document.documentElement.scrollWidth") <= 380
     finally:
         page.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.wait(lambda: page.chrome.execute_script("return innerWidth") > 380)
 
 
 def test_every_control_has_a_name(page: Page, sample: Sample) -> None:
@@ -437,11 +524,8 @@ def segmented(sample: Sample) -> Sample:
 
 
 @pytest.fixture
-def labelled(chrome: Chrome, serve: Any, segmented: Sample) -> Iterator[Page]:
-    server = serve(segmented.folder, workers=1)
-    chrome.get_log("browser")
-    yield Page(chrome, server.url)
-    chrome.get("about:blank")
+def labelled(chrome: Chrome, serve: Any, segmented: Sample) -> Page:
+    return Page(chrome, serve(segmented.folder, workers=1).url)
 
 
 def test_bodies_lie_over_the_image_of_each_version(labelled: Page, segmented: Sample) -> None:
@@ -449,25 +533,25 @@ def test_bodies_lie_over_the_image_of_each_version(labelled: Page, segmented: Sa
     page.open(both(segmented, "&labels=bodies&opacity=100"))
     page.wait(lambda: len(page.all("canvas")) == 2)
     page.drawn()
-    page.wait(lambda: page.text(".status") == "")
     first, second = ([page.pixel(canvas, (48, x)) for x in (10, 50, 100)] for canvas in (0, 1))
     assert first[0] == second[0] == [gray[10]] * 3, "what belongs to no body is clear"
     assert first[1] != first[2], "two bodies have two colours"
     assert second[1] == second[2] == first[1], "merged, they have one: that of the body that is left"
-    x, y, z = page.point_at_middle()
-    page.until_text(".readout .reading", str(segmented.old[z, y, x]))
-    assert [element.text for element in page.all(".readout .body")] == ["body 7", "body 7"]
+    told = page.point_at_middle()
+    assert told.values == [str(segmented.old[told.z, told.y, told.x])] * 2
+    assert told.bodies == ["body 7", "body 7"]
     # Half clear, and then gone.
     slider = page.one('.overlay input[type="range"]')
     page.chrome.execute_script(
         "arguments[0].value = 50; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))", slider
     )
-    page.wait(lambda: page.pixel(0, (48, 100)) not in (first[2], [gray[100]] * 3))
+    page.drawn()
     mixed = page.pixel(0, (48, 100))
     assert all(abs(a - (b + gray[100]) / 2) <= 1.5 for a, b in zip(mixed, first[2], strict=True))
     page.all("canvas")[0].send_keys("l")
-    page.wait(lambda: page.pixel(0, (48, 100)) == [gray[100]] * 3)
     page.wait(lambda: "labels=" not in page.chrome.current_url)
+    page.drawn()
+    assert page.pixel(0, (48, 100)) == [gray[100]] * 3
     assert page.complaints() == []
 
 
@@ -477,11 +561,12 @@ def test_labels_are_switched_on_and_the_address_follows(labelled: Page, segmente
     page.drawn()
     before = page.pixel(0, (48, 100))
     page.one('.overlay input[type="checkbox"]').click()
-    page.wait(lambda: page.pixel(0, (48, 100)) != before)
     page.wait(lambda: "labels=bodies" in page.chrome.current_url)
+    page.drawn()
+    assert page.pixel(0, (48, 100)) != before
     page.chrome.refresh()
     page.drawn()
-    page.wait(lambda: page.pixel(0, (48, 100)) != before)
+    assert page.pixel(0, (48, 100)) != before
     assert page.one('.overlay input[type="checkbox"]').is_selected()
     assert page.complaints() == []
 
@@ -494,10 +579,44 @@ def test_a_segmentation_is_shown_by_itself(labelled: Page, segmented: Sample) ->
     assert page.pixel(0, (48, 10)) == [0, 0, 0]
     assert page.pixel(0, (48, 50)) == page.pixel(1, (48, 50)) == page.pixel(1, (48, 100))
     assert not page.all(".overlay")
-    page.point_at_middle()
-    assert [element.text for element in page.all(".readout .reading")] == ["7", "7"]
+    assert page.point_at_middle().values == ["7", "7"]
     with urlopen(page.one(".below .links a").get_attribute("href"), timeout=60) as answer:
         assert answer.headers["Content-Type"] == "image/png"
     page.one('.choice [data-value="difference"]').click()
-    page.until_text(".status", "4\u202f608 of 12\u202f288 voxels in view differ")
+    page.wait(lambda: "show=difference" in page.chrome.current_url)
+    page.drawn()
+    assert page.text(".status") == "4\u202f608 of 12\u202f288 voxels in view differ"
+    assert page.complaints() == []
+
+
+def test_labels_that_were_given_up_while_they_came_are_asked_for_again(
+    chrome: Chrome, serve: Any, tmp_path: Path
+) -> None:
+    labels = np.random.default_rng(5).integers(1, 2**60, SHAPE_ZYX, np.uint64)  # such as take their time
+    with dvid.open(str(tmp_path / "store")) as library:
+        node = library.create_repo("noise")["master"]
+        node.create("labelmap", "bodies")[WHOLE] = labels
+    page = Page(chrome, serve(tmp_path / "store", workers=1).url)
+    page.open(f"?repo={node.uuid}&name=bodies&z=12")
+    page.drawn()
+    page.watch_requests("/bodies/raw/")
+    slow = {"offline": False, "latency": 0, "uploadThroughput": -1, "downloadThroughput": 1000}  # bytes per second
+    chrome.execute_cdp_cmd("Network.enable", {})
+    chrome.execute_cdp_cmd("Network.emulateNetworkConditions", slow)
+    try:
+        page.one("canvas").send_keys(Keys.PAGE_DOWN)
+        page.wait(lambda: page.noted("begun") == [True])
+        page.one("canvas").send_keys(Keys.PAGE_UP)
+        page.wait(lambda: page.noted("signal.aborted") == [True])
+        page.drawn()
+    finally:
+        chrome.execute_cdp_cmd("Network.emulateNetworkConditions", {**slow, "downloadThroughput": -1})
+        chrome.execute_cdp_cmd("Network.disable", {})
+    assert not page.one(".frame .error").is_displayed()
+    page.one("canvas").send_keys(Keys.PAGE_DOWN)
+    page.wait(lambda: "z=13" in chrome.current_url)
+    page.drawn()
+    assert len(page.noted("path")) == 2
+    told = page.point_at_middle()
+    assert told.values == [str(labels[told.z, told.y, told.x])]
     assert page.complaints() == []

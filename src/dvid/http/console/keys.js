@@ -13,6 +13,7 @@ export function keyBrowser({ uuid, name, key, onKey }) {
   const value = el("div", { class: "value", "aria-live": "polite" }, el("p", { class: "hint" }, "Choose a key to see its value."));
   const count = el("p", { class: "hint", role: "status" });
   let asked = new AbortController();
+  let read = new AbortController();
 
   async function showKeys(prefix) {
     asked.abort();
@@ -37,6 +38,9 @@ export function keyBrowser({ uuid, name, key, onKey }) {
   }
 
   async function showValue(one) {
+    read.abort(); // the value of a key chosen before must not come last
+    read = new AbortController();
+    const { signal } = read;
     for (const button of list.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.dataset.key === one));
     }
@@ -47,7 +51,7 @@ export function keyBrowser({ uuid, name, key, onKey }) {
       return;
     }
     try {
-      const { buffer, total } = await getBeginning(path, VALUE_BYTES);
+      const { buffer, total } = await getBeginning(path, VALUE_BYTES, signal);
       value.replaceChildren(
         el("h4", {}, one),
         el("p", { class: "hint" }, `${number(total)} bytes`,
@@ -55,7 +59,7 @@ export function keyBrowser({ uuid, name, key, onKey }) {
           el("a", { href: path, download: one.replaceAll("/", "_") }, "Download")),
         el("pre", { tabindex: "0", "aria-label": `Value of ${one}` }, readable(new Uint8Array(buffer), total)));
     } catch (error) {
-      value.replaceChildren(el("p", { class: "error" }, error.message));
+      if (!signal.aborted) value.replaceChildren(el("p", { class: "error" }, error.message));
     }
   }
 

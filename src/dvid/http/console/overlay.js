@@ -51,6 +51,10 @@ export class Overlay {
     if (this.chosen) this.kept.want(wanted);
   }
 
+  close() {
+    for (const tiles of this.tiles.values()) tiles.close();
+  }
+
   /** Begin to draw anew: what was drawn last at a place stays until what is wanted there has come. */
   begin() {
     [this.before, this.last] = [this.last, new Map()];

@@ -222,14 +222,17 @@ class Viewer {
 
   draw() {
     if (this.asked || this.zoom === null) return;
-    this.element.setAttribute("aria-busy", "true");
+    clearTimeout(this.counting);
+    this.element.setAttribute("aria-busy", "true"); // until all is drawn, and counted
     this.asked = requestAnimationFrame(() => this.drawNow());
   }
 
   drawNow() {
     cancelAnimationFrame(this.asked);
     this.asked = 0;
-    if (!this.element.isConnected || this.zoom === null) return;
+    const gone = !this.element.isConnected; // something else has taken its place
+    if (gone) for (const kept of [this.tiles, this.overlay]) kept.close();
+    if (gone || this.zoom === null) return;
     const wanted = this.wantedTiles();
     const asked = wanted.flatMap((place) => this.nodes.map((node) => ({ ...place, uuid: node.uuid, key: this.tileKey(node, place) })));
     this.tiles.want(asked);
@@ -244,11 +247,9 @@ class Viewer {
     for (const pane of this.canvases) this.drawPane(pane, wanted, before);
     this.showControls();
     this.showReadout();
-    const loading = this.tiles.loading + this.overlay.loading > 0;
-    this.element.setAttribute("aria-busy", String(loading));
     clearTimeout(this.counting);
     if (this.mode === "difference") this.counting = setTimeout(() => this.showCount(wanted), 120);
-    else this.status.textContent = loading ? "Loading…" : "";
+    else this.tellStatus("");
   }
 
   tileKey(node, { plane, slice, column, row }) {
@@ -376,7 +377,13 @@ class Viewer {
       else missing = true;
     }
     const all = Math.max(0, view[2] - view[0]) * Math.max(0, view[3] - view[1]);
-    this.status.textContent = missing && this.tiles.loading ? "Loading…" : `${number(differ)} of ${number(all)} voxels in view differ`;
+    this.tellStatus(missing ? "" : `${number(differ)} of ${number(all)} voxels in view differ`);
+  }
+
+  tellStatus(text) {
+    const loading = this.tiles.loading + this.overlay.loading > 0;
+    this.status.textContent = loading ? "Loading…" : text;
+    this.element.setAttribute("aria-busy", String(loading));
   }
 
   report(large = false) {

@@ -108,7 +108,7 @@ export class Tiles {
       this.keep(key, { ...box, values });
       this.errors.delete(uuid);
     } catch (error) {
-      if (error.name !== "AbortError") {
+      if (!abort.signal.aborted) { // not by the name of the error: one that comes through an unpacking has another
         this.errors.set(uuid, error.message);
         this.keep(key, { ...box, values: null }); // not asked for again and again
       }
@@ -128,9 +128,9 @@ export class Tiles {
     }
   }
 
+  /** Nothing is wanted any more. */
   close() {
-    this.waiting = [];
-    for (const abort of this.running.values()) abort.abort();
+    this.want([]);
   }
 }
 
