@@ -54,7 +54,7 @@ def test_each_box_is_worked_on_once_and_heard_of():
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
 def test_an_error_ends_the_work_and_what_was_under_way_is_heard_of(error):
-    worked, heard, both = [], [], threading.Barrier(2, timeout=20)
+    worked, heard, both = [], [], threading.Barrier(2, timeout=60)
 
     def work(box):
         if box in BOXES[4:6]:

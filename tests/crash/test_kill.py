@@ -127,7 +127,7 @@ def test_a_store_whose_making_was_killed_can_be_used(tmp_path: Path, serve: Serv
         begin = time.monotonic()
         if number % 2:  # as soon as there is something of it
             while not (data.is_dir() and any(data.iterdir())) and time.monotonic() - begin < 60:
-                pass
+                time.sleep(0.001)
         else:
             time.sleep(random.uniform(0.1, 0.6))
         os.killpg(process.pid, signal.SIGKILL)

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.conftest import TOKEN, Serve, begun
+from tests.conftest import TOKEN, Serve, begun, eventually
 from tests.crash.load import Http, Load
 from tests.crash.test_kill import assert_store_is_sound, judge
 
@@ -25,6 +25,10 @@ def new_node(http: Http, typename: str, name: str) -> str:
     return f"/api/node/{root}/{name}"
 
 
+def answers(load: Load) -> int:
+    return sum(writer.answers for writer in load.writers)
+
+
 @pytest.mark.slow
 def test_a_stop_under_load_loses_nothing(serve: Serve, tmp_path: Path) -> None:
     random = Random(7)
@@ -34,8 +38,10 @@ def test_a_stop_under_load_loses_nothing(serve: Serve, tmp_path: Path) -> None:
     load = Load(http, random)
     http.close()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        before = answers(load)
         running = load.start(server.url, TOKEN)
-        time.sleep(0.5)
+        eventually(lambda before=before: answers(load) > before)
+        time.sleep(0.3)
         assert server.stop(number) == 0
         running.join()
         server = serve(data)

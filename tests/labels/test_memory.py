@@ -166,15 +166,17 @@ def test_many_threads_read_what_was_written_last(four: Segmentation, monkeypatch
     for reader in readers:
         reader.start()
     start.wait()
-    for turn in range(20):
-        node = nodes[1 + turn % 3]
-        mutation = four.merge(1, 2 + turn % 3, node=node)
-        assert 2 + turn % 3 not in bodies(four, node)
-        four.undo(mutation, node=node)
-        four.write(np.roll(halves(1, 2, 3, 4), 8 * (turn % 4), 2), node=node)
-    stop.append(True)
-    for reader in readers:
-        reader.join()
+    try:
+        for turn in range(20):
+            node = nodes[1 + turn % 3]
+            mutation = four.merge(1, 2 + turn % 3, node=node)
+            assert 2 + turn % 3 not in bodies(four, node)
+            four.undo(mutation, node=node)
+            four.write(np.roll(halves(1, 2, 3, 4), 8 * (turn % 4), 2), node=node)
+    finally:  # or they would read for ever, and keep the process from ending
+        stop.append(True)
+        for reader in readers:
+            reader.join()
     assert failed == []
 
 

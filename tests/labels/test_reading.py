@@ -34,7 +34,7 @@ def filled(database):
 edges = st.tuples(st.integers(-60, 30), st.integers(1, 34))
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(axes=st.tuples(edges, edges, edges), supervoxels=st.booleans())
 def test_pieces_follow_each_other_as_in_memory(filled, axes, supervoxels):
     made, worlds = filled
@@ -52,7 +52,7 @@ def test_pieces_follow_each_other_as_in_memory(filled, axes, supervoxels):
     np.testing.assert_array_equal(made.see(read), expected)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     points=st.lists(st.tuples(*[st.integers(-60, 60)] * 3), max_size=200),
     supervoxels=st.booleans(),

@@ -238,15 +238,17 @@ def test_several_may_work_at_once_while_others_write(tmp_path: Path) -> None:
         for worker in workers:
             worker.start()
         start.wait()
-        for seed in range(12):
-            box = Box.at((-32 + 16 * (seed % 3), -16, -64 + 16 * (seed % 5)), (32, 16, 48))
-            made.put(box, random(box, seed))
-            model.put(box, random(box, seed))
-            read = model.box(2)
-            np.testing.assert_array_equal(made.read(read, 2), model.scales[2])
-        stop.append(True)
-        for worker in workers:
-            worker.join()
+        try:
+            for seed in range(12):
+                box = Box.at((-32 + 16 * (seed % 3), -16, -64 + 16 * (seed % 5)), (32, 16, 48))
+                made.put(box, random(box, seed))
+                model.put(box, random(box, seed))
+                read = model.box(2)
+                np.testing.assert_array_equal(made.read(read, 2), model.scales[2])
+        finally:  # or they would work for ever, in stores that are closed
+            stop.append(True)
+            for worker in workers:
+                worker.join()
         assert failed == []
         finish(two)
         assert made.waiting() == 0

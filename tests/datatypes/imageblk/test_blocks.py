@@ -104,7 +104,7 @@ def test_rows_of_blocks_come_back_with_background_where_nobody_wrote(make_image,
 @settings(
     max_examples=10,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )
 @given(st.integers(-3, 3), st.integers(1, 6), st.integers(0, 99))

@@ -108,7 +108,7 @@ edges = st.tuples(st.integers(-45, 40), st.integers(1, 40))
 # ---- boxes --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     axes=st.tuples(edges, edges, edges),
     compression=st.sampled_from(COMPRESSIONS),

@@ -16,7 +16,9 @@ from dvid.geometry import Box
 from dvid.versions.envelope import Value, expand
 
 # The store is emptied by each example: a region is replaced as a whole.
-FRESH_EACH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+FRESH_EACH = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60
+)
 
 small = st.integers(-4, 4)
 span_lists = st.lists(
