@@ -71,15 +71,23 @@ def test_errors_come_to_who_awaits(server_url, node, em):
     asyncio.run(work())
 
 
+async def until(check):
+    """Waits, as the loop goes on, until something is true."""
+    end = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
 def test_the_loop_goes_on_while_a_server_is_slow(proxy, node, em):
     held = threading.Event()
-    proxy.faults = lambda method, path: held.wait(20) and None if "/raw/" in path else None
+    proxy.faults = lambda method, path: held.wait(60) and None if "/raw/" in path else None
 
     async def work():
         async with aio.connect(proxy.url) as server:
             volume = await (await server.node(node)).instance(em.name)
             reading = asyncio.create_task(volume.read())
-            await asyncio.sleep(0.05)
+            await until(lambda: proxy.asked("/raw/"))
             assert not reading.done()
             held.set()
             assert (await reading).shape == (64, 64, 64)
@@ -89,17 +97,21 @@ def test_the_loop_goes_on_while_a_server_is_slow(proxy, node, em):
 
 def test_who_is_cancelled_waits_no_longer_and_the_write_takes_effect(proxy, node, em):
     held = threading.Event()
-    proxy.faults = lambda method, path: held.wait(20) and None if method == "POST" else None
+    proxy.faults = lambda method, path: held.wait(60) and None if method == "POST" else None
 
     async def work():
         async with aio.connect(proxy.url) as server:
             volume = await (await server.node(node)).instance(em.name)
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(volume.write(np.s_[0:64, 0:64, 0:64], 7), 0.1)
+            writing = asyncio.create_task(volume.write(np.s_[0:64, 0:64, 0:64], 7))
+            await until(lambda: any(method == "POST" for method, _, _ in proxy.seen))
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            assert not held.is_set()
             held.set()
 
     asyncio.run(work())
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not (em[...] == 7).all():
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -3,6 +3,7 @@ import gc
 import os
 import pickle
 import threading
+import time
 
 import pytest
 from urllib3.connection import HTTPConnection
@@ -168,7 +169,7 @@ def test_as_many_connections_are_open_as_threads_ask_and_all_are_used_again(prox
 
     def gather(*args, **kwargs):
         response = gathered(*args, **kwargs)
-        together.wait(30)  # no answer is read before all were asked for
+        together.wait(60)  # no answer is read before all were asked for
         return response
 
     connection._pool.request = gather
@@ -213,8 +214,12 @@ def test_a_connection_is_closed_while_threads_wait_for_their_turn(proxy):
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
         with proxy.lock:  # until here nobody is answered
             asked = [threads.submit(connection.get_json, "/api/server/info", "asking") for _ in range(4)]
+            end = time.monotonic() + 60
+            while not proxy.connections:
+                assert time.monotonic() < end
+                time.sleep(0.01)
             connection.close()
-        assert all("Datastore Version" in future.result(30) for future in asked)
+        assert all("Datastore Version" in future.result(60) for future in asked)
     connection.close()
 
 
@@ -247,7 +252,7 @@ def test_a_token_goes_there_for_all_threads_that_were_refused_at_the_same_time(p
     def wait_for_the_others(*args, **kwargs):
         answer = request(*args, **kwargs)
         if answer.status == 400:
-            together.wait(10)
+            together.wait(60)
         return answer
 
     connection._pool.request = wait_for_the_others

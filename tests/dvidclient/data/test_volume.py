@@ -185,7 +185,7 @@ def merged_into(volume, labels):
     return True
 
 
-def settled(holds, seconds=20):
+def settled(holds, seconds=60):
     """Waits for what servers do a moment later."""
     end = time.monotonic() + seconds
     while not holds():
@@ -377,7 +377,7 @@ def test_an_interruption_is_not_kept_waiting_by_a_server_that_hangs(em, proxy, n
     def hang(method, path):
         if "/raw/" in path and not done.is_set():
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            if not done.wait(20):
+            if not done.wait(60):
                 waited_in_vain.append(path)
 
     proxy.faults = hang

@@ -16,7 +16,7 @@ from dvidclient.volume_client import VolumeClient
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 ARTIFACTS = Path(__file__).parents[3] / "artifacts"
-WAIT = 20_000
+WAIT = 60_000
 """Milliseconds until something that does not happen counts as not happening."""
 
 
@@ -120,8 +120,10 @@ def settled(qtbot, browser):
     """Waits until the browser has all it asked for."""
     kinds = ("contents", "graph", "log", "preview")
     qtbot.wait(1)  # what follows from a selection is done in the next turn of the event loop
+    timers = (browser._settle, browser.preview._rest)  # after which more is asked
     qtbot.waitUntil(
-        lambda: not any(map(browser.background.busy, kinds)) and not browser._settle.isActive(), timeout=WAIT
+        lambda: not any(map(browser.background.busy, kinds)) and not any(timer.isActive() for timer in timers),
+        timeout=WAIT,
     )
 
 

@@ -11,6 +11,8 @@ pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not ins
 from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
 from dvidclient.gui.background import MOST_OF_A_KIND, Background, in_words
 
+WAIT = 60_000
+
 
 @pytest.fixture
 def background(qapp):
@@ -33,7 +35,7 @@ def test_an_answer_comes_back_in_the_thread_of_the_window(qtbot, background):
     came = []
     background.ask("sum", lambda: (threading.current_thread(), 1 + 1), came.append, fail)
     assert background.busy("sum")
-    qtbot.waitUntil(lambda: bool(came))
+    qtbot.waitUntil(lambda: bool(came), timeout=WAIT)
     asked_in, answer = came[0]
     assert answer == 2
     assert asked_in is not threading.current_thread()
@@ -48,7 +50,7 @@ def test_a_failure_comes_back_in_words(qtbot, background):
 
     background.ask("a", lambda: ask(BadArgument("no such place")), fail, came.append)
     background.ask("b", lambda: ask(KeyError("DAG")), fail, came.append)
-    qtbot.waitUntil(lambda: len(came) == 2)
+    qtbot.waitUntil(lambda: len(came) == 2, timeout=WAIT)
     assert sorted(came) == ["KeyError: 'DAG'", "no such place"]
 
 
@@ -71,12 +73,12 @@ def test_a_failed_request_is_told_reason_first_and_what_was_asked_last():
 
 def test_the_newest_question_wins_while_the_older_hang(qtbot, background, held):
     came = []
-    background.ask("slice", lambda: held.wait(30) and "old", came.append, fail)
+    background.ask("slice", lambda: held.wait(60) and "old", came.append, fail)
     background.ask("slice", lambda: "new", came.append, fail)
-    qtbot.waitUntil(lambda: bool(came))
+    qtbot.waitUntil(lambda: bool(came), timeout=WAIT)
     held.set()
     background.ask("other", lambda: "last", came.append, fail)
-    qtbot.waitUntil(lambda: "last" in came)
+    qtbot.waitUntil(lambda: "last" in came, timeout=WAIT)
     qtbot.wait(50)
     assert came == ["new", "last"]
 
@@ -86,14 +88,14 @@ def test_a_flood_of_questions_asks_only_some_and_the_last(qtbot, background, hel
 
     def ask(number):
         began.append(number)
-        held.wait(30)
+        held.wait(60)
         return number
 
     for number in range(50):
         background.ask("slice", lambda number=number: ask(number), came.append, fail)
-    qtbot.waitUntil(lambda: len(began) == MOST_OF_A_KIND)
+    qtbot.waitUntil(lambda: len(began) == MOST_OF_A_KIND, timeout=WAIT)
     held.set()
-    qtbot.waitUntil(lambda: bool(came))
+    qtbot.waitUntil(lambda: bool(came), timeout=WAIT)
     assert came == [49]
     assert sorted(began) == [*range(MOST_OF_A_KIND), 49]
 
@@ -101,11 +103,11 @@ def test_a_flood_of_questions_asks_only_some_and_the_last(qtbot, background, hel
 def test_a_dropped_question_is_not_answered(qtbot, background, held):
     came, told = [], []
     background.busy_changed.connect(lambda kind, busy: told.append((kind, busy)))
-    background.ask("slice", lambda: held.wait(30), came.append, fail)
+    background.ask("slice", lambda: held.wait(60), came.append, fail)
     background.drop("slice")
     held.set()
     background.ask("other", lambda: "last", came.append, fail)
-    qtbot.waitUntil(lambda: bool(came))
+    qtbot.waitUntil(lambda: bool(came), timeout=WAIT)
     qtbot.wait(50)
     assert came == ["last"]
     assert told == [("slice", True), ("slice", False), ("other", True), ("other", False)]

@@ -20,7 +20,7 @@ from dvidclient.gui.repos_view import LINES
 from dvidclient.gui.selection import Selection
 from dvidclient.gui.versions_view import CREATED, GRAPH, NOTE, VERSION
 
-WAIT = 20_000
+WAIT = 60_000
 
 
 def pixels_of(image):
@@ -151,7 +151,7 @@ def test_versions_that_are_not_open_are_gray_and_say_why(opened, contents, qtbot
     view = browser.versions
     place = view.visualRect(view.versions.index(view.versions.rows.row_of[contents.root], NOTE)).center()
     QApplication.sendEvent(view.viewport(), QHelpEvent(QEvent.Type.ToolTip, place, view.viewport().mapToGlobal(place)))
-    qtbot.waitUntil(lambda: "make a new version of it" in QToolTip.text())
+    qtbot.waitUntil(lambda: "make a new version of it" in QToolTip.text(), timeout=WAIT)
     QToolTip.hideText()
 
 
@@ -210,9 +210,9 @@ def test_the_selection_is_told_when_it_changes(opened, contents, qtbot):
     told = []
     browser.selection_changed.connect(told.append)
     browser.instances.select("bodies")
-    qtbot.waitUntil(lambda: bool(told))
+    qtbot.waitUntil(lambda: bool(told), timeout=WAIT)
     browser.versions.select(contents.side)
-    qtbot.waitUntil(lambda: len(told) == 2)
+    qtbot.waitUntil(lambda: len(told) == 2, timeout=WAIT)
     assert told[0] == Selection(contents.url, contents.uuid, contents.newest, "bodies", "labelmap")
     assert told[1] == Selection(contents.url, contents.uuid, contents.side, "bodies", "labelmap")
 

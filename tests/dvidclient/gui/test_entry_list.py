@@ -99,7 +99,7 @@ def test_names_that_qt_cannot_hold_are_selected_as_all_others(listed):
 @pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter])
 def test_enter_is_told(listed, qtbot, key):
     view, _, _ = listed
-    with qtbot.waitSignal(view.entered):
+    with qtbot.waitSignal(view.entered, timeout=60_000):
         qtbot.keyClick(view, key)
 
 

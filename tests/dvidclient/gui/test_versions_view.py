@@ -10,7 +10,7 @@ from dvidclient.gui.background import Background
 from dvidclient.gui.catalogue import NodeEntry
 from dvidclient.gui.versions_view import BRANCH, CREATED, GRAPH, NOTE, VERSION, VersionsView
 
-WAIT = 20_000
+WAIT = 60_000
 
 
 def node(uuid, version, branch="master", parents=()):
