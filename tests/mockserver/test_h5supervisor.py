@@ -1,4 +1,5 @@
 import concurrent.futures
+import contextlib
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import urllib.parse
 import h5py
 import numpy as np
 import pytest
+import urllib3
 from tests.mockserver.conftest import Client, eventually, is_running, tagged, worker_of
 
 from dvidclient.errors import ClientError
@@ -132,7 +134,8 @@ def test_a_worker_ends_with_its_parent_and_leaves_the_file_to_others(file, serve
 
 
 def test_a_worker_that_hangs_in_the_hdf5_library_is_ended(path):
-    # A chunk of 200 MiB is unpacked for each slab that is read of it: no request is done within the time given here.
+    # A chunk of 200 MiB is unpacked for each slab that is read of it: no slab is read within the time given here. A machine
+    # that is busy may need it for other requests, too, now and then.
     with H5MockServerDataFile(path) as made:
         made.add_node("d", "abc")
     with h5py.File(path, "r+") as file:
@@ -140,7 +143,7 @@ def test_a_worker_that_hangs_in_the_hdf5_library_is_ended(path):
             "/all_nodes/abc/v", (800, 512, 512), "u1", chunks=(800, 512, 512), compression="gzip"
         )
         stored[0, 0, 0] = 1
-    code = "import sys; from mockserver.h5supervisor import serve; serve(sys.argv[1], port=0, longest_seconds=0.05)"
+    code = "import sys; from mockserver.h5supervisor import serve; serve(sys.argv[1], port=0, longest_seconds=0.2)"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(path)],
         env=child_environment(),
@@ -153,13 +156,20 @@ def test_a_worker_that_hangs_in_the_hdf5_library_is_ended(path):
             asked = Client(url)
             with pytest.raises(Exception, match=r"(aborted|reset|closed)"):
                 asked.get("node/abc/v/raw/0_1_2/512_512_300/0_0_0")
-            assert asked.json("server/info")["Storage backend"] == "hdf5"
+            eventually(lambda: answers(asked))
         finally:
             process.terminate()
             assert process.wait(120) == 0
         said = process.stderr.read()
     assert "a worker ended (signal 9) while reading x 0:512" in said
-    assert "of 'v', for more than 0.05 s" in said
+    assert "of 'v', for more than 0.2 s" in said
+
+
+def answers(asked):
+    """Whether a request gets an answer, of a worker that is not ended meanwhile."""
+    with contextlib.suppress(urllib3.exceptions.HTTPError):
+        return asked.json("server/info")["Storage backend"] == "hdf5"
+    return False
 
 
 def test_many_clients_at_once_read_what_they_wrote(file, serve):
