@@ -167,7 +167,7 @@ def test_labels_in_blocks_that_no_index_can_name_are_refused_before_anything_is_
     assert dvid("info", "--json") == before
     assert dvid.journals == []
     # What lies just inside is taken, and all of it where there is no index.
-    for name, (x, y, z) in (("indexed", (LAST - width, 5, 64 - LAST)), ("plain", (LAST - 9, LAST, -LAST - 7))):
+    for name, (x, y, z) in (("indexed", (LAST - width, 5, 64 - LAST)), ("plain", (LAST - 9, LAST, -(2**31)))):
         dvid(*words, "--node", node, "--name", name, f"--offset={x},{y},{z}")
         dvid("export", f"{name}.npy", "--node", node, "--name", name)
         assert np.array_equal(np.load(dvid.folder / f"{name}.npy"), labels())

@@ -7,7 +7,7 @@ from typing import Any
 from dvid.datatypes.base import datatype
 from dvid.datatypes.voxels import extents_of, set_extents
 from dvid.errors import BadRequest
-from dvid.geometry import MAX_COORDINATE, Box, Xyz, reverse3
+from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, Box, Xyz, reverse3
 from dvid.routes import TEXT, Call, Reply, Route, json_reply
 from dvid.storage.protocol import Transaction
 from dvid.versions import instances
@@ -57,7 +57,7 @@ def post_extents(call: Call) -> Reply:
 def _three_integers(value: Any) -> Xyz:
     if not (isinstance(value, list) and len(value) == 3 and all(type(v) is int for v in value)):
         raise BadRequest('{"MinPoint": [x, y, z], "MaxPoint": [x, y, z]} with whole numbers was expected')
-    if not all(-MAX_COORDINATE <= v < MAX_COORDINATE for v in value):
+    if not all(MIN_COORDINATE <= v < MAX_COORDINATE for v in value):
         raise BadRequest(f"the point {value} has a coordinate outside the 32-bit range")
     return value[0], value[1], value[2]
 
