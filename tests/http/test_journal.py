@@ -139,10 +139,23 @@ def test_latencies_are_those_of_all_workers(opened: Opened) -> None:
     assert (ping.User, ping.MinLatency, ping.MaxLatency, ping.LastLatency) == ("me", 2, 30, 30)
 
 
+def test_the_sums_have_all_that_was_answered_before_they_were_asked_for(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvid.http.journal.INTERVAL", 0.5)
+    opened.board = Board(1, 1)  # whose worker does not wait for others
+    journal = opened.journal()
+    journal.add(record())
+    eventually(journal._bell.empty)  # the journal's thread has heard of it, and waits for more
+    assert [kind.count for kind in joined_kinds(journal.tallies())] == [1]
+
+
 def test_only_pings_count_as_latencies(opened: Opened) -> None:
     journal = opened.journal()
     journal.add(record("/api/repos/info", user="me"))
-    assert joined_pings(journal.tallies()) == {}
+    tallies = journal.tallies()
+    assert [kind.count for kind in joined_kinds(tallies)] == [1]
+    assert joined_pings(tallies) == {}
 
 
 def test_users_are_forgotten_before_they_fill_the_memory(opened: Opened) -> None:

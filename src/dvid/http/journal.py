@@ -1,7 +1,8 @@
 """What becomes of a request after it was answered: a line in the access log, and the server's counters.
 
-A handler's thread only puts a record into a queue. A thread of the worker takes the records out every few
-milliseconds, writes their lines at once, and publishes the sums for the other workers.
+A handler's thread only puts a record in a row, and rings a bell where none was rung. A thread of the worker waits for
+the bell, takes all records a few milliseconds later, writes their lines at once, and publishes the sums for the other
+workers. It takes none while it waits: whoever asks for the sums finds them in the row.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import stat
 import sys
 import threading
 import time
+from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -36,7 +39,10 @@ class Journal:
         self._board, self._worker, self._gate = board, worker, gate
         self._form = config.server.access_log
         self._file = config.server.access_log_file
-        self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self._records: deque[Record] = deque()
+        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        """True: there are records; False: there will be no more."""
+        self._rung = False
         self._output: int | None = None
         self._lock = threading.Lock()
         self._dropped = 0
@@ -46,10 +52,13 @@ class Journal:
 
     def add(self, record: Record) -> None:
         """Take in an answered request; where too many wait, it is lost."""
-        if self._queue.qsize() < _MOST_PENDING:
-            self._queue.put(record)
-        else:
+        if len(self._records) >= _MOST_PENDING:
             self._dropped += 1
+            return
+        self._records.append(record)
+        if not self._rung:
+            self._rung = True
+            self._bell.put(True)
 
     def start(self) -> None:
         """Begin to write."""
@@ -60,52 +69,44 @@ class Journal:
 
     def stop(self) -> None:
         """Write what is left."""
-        self._queue.put(None)
+        self._bell.put(False)
         self._thread.join(1.0)
 
     @property
     def pending(self) -> int:
         """Number of records that wait."""
-        return self._queue.qsize()
+        return len(self._records)
 
     def tallies(self) -> list[Tally]:
         """The sums of all workers.
 
         What this one answered before the call is in them; what others did, too, unless they are too busy to tell it.
         """
-        self._drain([])
+        self._drain()
         if self._board.workers > 1:
             time.sleep(2 * INTERVAL)
         return [restored(self._board.read(worker)) for worker in range(self._board.workers)]
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
+        while self._bell.get():
             time.sleep(INTERVAL)
-            if not self._drain([first]):
-                break
-        self._drain([])
+            self._rung = False  # before they are taken: for what comes from here on, the bell rings again
+            self._drain()
+        self._drain()
 
-    def _drain(self, records: list[Record]) -> bool:
-        """Take in what waits in the queue; False if the end is there."""
-        going_on = True
+    def _drain(self) -> None:
+        records: list[Record] = []
         with self._lock:
-            try:
+            with suppress(IndexError):
                 while True:
-                    record = self._queue.get_nowait()
-                    if record is None:
-                        going_on = False
-                    else:
-                        records.append(record)
-            except queue.Empty:
-                pass
+                    records.append(self._records.popleft())
             for record in records:
                 self._tally.add(record)
             self._tally.lost, self._dropped = self._tally.lost + self._dropped, 0
-            self._tally.pending, self._tally.running = self._queue.qsize(), self._gate.running
+            self._tally.pending, self._tally.running = len(self._records), self._gate.running
             self._board.publish(self._worker, publishable(self._tally))
         if self._output is not None:
             self._write(self._output, records)
-        return going_on
 
     def _write(self, output: int, records: list[Record]) -> None:
         line = _json_line if self._form == "json" else _text_line
