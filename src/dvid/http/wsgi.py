@@ -24,6 +24,14 @@ _CONNECTIONS = 4096
 _OTHER_FILES = 128  # open files beside connections
 _SPARE_THREADS = 60
 """Threads beyond `server.threads`: they wait for slow clients (see dvid.http.gate)."""
+_IDLE_SECONDS = 24 * 3600
+"""How long a thread that has nothing to do is kept.
+
+Granian starts a thread when a request comes in and it counts fewer idle threads than requests that wait. A thread that
+has just taken a request counts as idle for some nanoseconds more. Where the next request comes in that moment, it gets
+no thread of its own, and waits until another request ends or comes in: long, if all others wait for slow clients. That
+cannot happen where a thread is idle, so they are kept; a thread that ends would be counted wrongly in the same way.
+"""
 
 
 def serve_wsgi(app: Application, config: Config, listener: socket.socket, answering: Callable[[], None]) -> None:
@@ -42,7 +50,7 @@ def serve_wsgi(app: Application, config: Config, listener: socket.socket, answer
         None,
         threads=1,
         py_threads=config.server.threads + _SPARE_THREADS,
-        py_threads_idle_timeout=60,
+        py_threads_idle_timeout=_IDLE_SECONDS,
         backpressure=connections,
         http_mode="1",
         http1_opts=HTTP1Settings(
