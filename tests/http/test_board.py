@@ -80,11 +80,11 @@ def test_places_are_for_all_processes_together() -> None:
         assert board.take_place() is not None
         assert board.take_place() is None
         ready.set()
-        hold.wait(30)
+        hold.wait(600)
 
     child = FORK.Process(target=take)
     child.start()
-    assert ready.wait(30)
+    assert ready.wait(60)
     assert board.take_place() is None
     board.places = 3
     third = board.take_place()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import time
@@ -46,6 +47,11 @@ class Volume:
         client.connect(("127.0.0.1", self.server.port))
         client.sendall(f"GET {self.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return client
+
+    def refused(self) -> list[int]:
+        """The statuses of the requests that the log says were refused."""
+        found = re.findall(r'^{.*"status":(4\d\d),', self.server.log.read_text(), re.MULTILINE)
+        return [int(status) for status in found]
 
     def cut(self) -> int:
         """How many answers the log says were cut."""
@@ -125,15 +131,22 @@ def test_a_client_that_stops_sending_is_answered(serve: Serve, head: str, begun:
 
 
 def test_a_client_that_sends_slowly_is_not_silent(serve: Serve) -> None:
-    # On a busy machine the bytes come later than they should, too: by less than the rest of the three seconds.
-    volume = Volume(serve(workers=1, silence_seconds=3), filled=False)
+    limit = 3.0
+    volume = Volume(serve(workers=1, silence_seconds=limit), filled=False)
     path = f"/api/node/{volume.root}/kv/key/a"
-    with volume.connection() as client:
-        client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".encode())
-        for _ in range(10):
-            time.sleep(0.4)
-            client.sendall(b"x")
-        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+    for _ in range(20):
+        longest, last = 0.0, time.monotonic()
+        with volume.connection() as client:
+            client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".encode())
+            for _ in range(10):
+                time.sleep(0.4)
+                with suppress(ConnectionError):  # it was silent: see below
+                    client.sendall(b"x")
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            answer = client.recv(1000)
+        if longest < limit:
+            break  # on a busy machine, it may have been silent for so long
+    assert answer.startswith(b"HTTP/1.1 200 ")
     assert requests.get(volume.server.url.rstrip("/") + path).content == b"x" * 10
 
 
@@ -194,7 +207,7 @@ def test_a_body_that_is_cut_changes_nothing(serve: Serve) -> None:
     with volume.connection() as client:
         client.sendall(f"POST {volume.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {SIDE**3}\r\n\r\n".encode())
         client.sendall(bytes(SIDE**3 // 2))
-    time.sleep(0.5)
+    eventually(lambda: len(volume.refused()) == 3)
     assert requests.get(url).status_code == 404
     assert requests.get(volume.server.url.rstrip("/") + volume.path).content == volume.voxels
 
