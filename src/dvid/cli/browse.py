@@ -23,6 +23,8 @@ def browse(
 ) -> None:
     """Open a window on a server: its repos, the graph of their versions, their data instances, slices of them.
 
+    This server, and no other one whose address is typed into the window, is told the token in the variable DVID_ADMIN_TOKEN.
+
     Needs Qt, which comes with the extra 'gui' of dvidclient.
     """
     from dvidclient.gui import why_no_windows

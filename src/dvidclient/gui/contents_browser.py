@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import sys
 from pathlib import Path
@@ -52,6 +53,7 @@ from dvidclient.gui.versions_view import VersionsView
 from dvidclient.log import log_lines
 
 TITLE = "DVID contents browser"
+TOKEN_VARIABLE = "DVID_ADMIN_TOKEN"  # the name of the variable, not a token
 NOTHING_SELECTED = "select a version and a volume to look into it"
 
 
@@ -369,10 +371,11 @@ def _titled(title: str, view: QWidget) -> QWidget:
 def run(url: str | None = None) -> int:
     """Opens the window on a server, or without one asks for it; returns when it is closed.
 
+    A token in the variable DVID_ADMIN_TOKEN is for the server that is given, and told to no other one that is opened in the window.
     Ctrl-C in the terminal that it was started from closes it, too.
     """
     application = QApplication.instance() or QApplication(sys.argv[:1])
-    browser = ContentsBrowser(url)
+    browser = ContentsBrowser(url, token=(os.environ.get(TOKEN_VARIABLE) or None) if url else None)
     browser.show()
     # Python looks at signals only while it runs: while Qt waits for events, it does not.
     wake = QTimer()
@@ -388,7 +391,7 @@ def run(url: str | None = None) -> int:
 def main() -> int:
     """The command: with the address of a server, or without."""
     if len(sys.argv) > 2 or any(argument.startswith("-") for argument in sys.argv[1:]):
-        print(f"usage: {Path(sys.argv[0]).name} [URL]", file=sys.stderr)
+        print(f"usage: [{TOKEN_VARIABLE}=TOKEN] {Path(sys.argv[0]).name} [URL]", file=sys.stderr)
         return 2
     return run(sys.argv[1] if len(sys.argv) > 1 else None)
 

@@ -29,6 +29,7 @@ def start(tmp_path):
             [sys.executable, *words],
             cwd=folder,
             env={name: value for name, value in variables.items() if value is not None},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -52,6 +53,56 @@ def test_it_opens_a_window_on_a_server_and_ctrl_c_closes_it(start, contents, gat
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
+
+
+@needs_qt
+@pytest.mark.parametrize(("words", "folder"), [AS_FILE, AS_MODULE, AS_COMMAND], ids=["file", "module", "command"])
+def test_a_server_that_wants_a_token_is_told_that_of_the_environment(
+    start, contents, gate, eventually_asked, words, folder
+):
+    gate.token = "of-mine"
+    process = start([*words, gate.url], folder, DVID_ADMIN_TOKEN="of-mine")
+    eventually_asked("/log")  # which is asked once the list of repos was answered, and that only with the token
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "of-mine" in errors) == (0, False), errors
+    assert gate.tokens == {"Bearer of-mine"}
+
+
+OTHER_SERVER = """
+import sys
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+from dvidclient.gui.contents_browser import ContentsBrowser, main
+
+other, opened = sys.argv.pop(), []
+application = QApplication(sys.argv[:1])
+
+def look():
+    for window in application.topLevelWidgets():
+        if isinstance(window, ContentsBrowser):
+            listed = window.repos.topLevelItemCount() > 0
+            if opened and listed:
+                window.close()
+            elif not opened and (listed or len(sys.argv) == 1):
+                opened.append(other)
+                window.open(other)
+
+timer = QTimer()
+timer.timeout.connect(look)
+timer.start(20)
+sys.exit(main())
+"""
+
+
+@needs_qt
+@pytest.mark.parametrize("with_address", [True, False])
+def test_the_token_of_the_environment_is_told_to_no_server_whose_address_is_typed(start, contents, gate, with_address):
+    words = ["-c", OTHER_SERVER, *([contents.url] if with_address else []), gate.url]
+    process = start(words, ROOT / "src", DVID_ADMIN_TOKEN="of-mine")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert gate.tokens == {None}
 
 
 @pytest.fixture
