@@ -37,12 +37,12 @@ def reads(version):
     """Compares what is read with what is expected.
 
     A server that heeds idempotency keys has done all of a change when it answers. Others may answer before: merges, cleaves,
-    splits and the index of written voxels show there a moment later, so they are asked again for some seconds.
+    splits and the index of written voxels show there a moment later, so they are asked again for a minute.
     """
     at_once = version.repo.server.connection.heeds_keys
 
     def wait_for(read, expected):
-        for attempt in range(1 if at_once else 100):
+        for attempt in range(1 if at_once else 600):
             if attempt:
                 time.sleep(0.1)
             try:
