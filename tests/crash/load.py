@@ -100,8 +100,12 @@ class Writer:
     def send(
         self, method: str, path: str, body: bytes, change: State, *, events: int = 1, admin: bool = False
     ) -> bytes:
-        """Send a request that makes a change, all of it or nothing; the body of the answer."""
+        """Send a request that makes a change, all of it or nothing; the body of the answer.
+
+        What has events must change something that is seen: or nobody could tell after a crash whether it has happened.
+        """
         mark = f"{self.name}-{self._count}"
+        assert not events or any(self.state.get(name) != value for name, value in change.items()), f"{mark}: {change}"
         self._under_way = mark, change, events
         status, answer = self._http.call(method, f"{path}{'&' if '?' in path else '?'}app={mark}", body, admin=admin)
         assert status == 200, f"{method} {path}: {status} {answer[:300]!r}"
@@ -234,7 +238,7 @@ class Region(Writer):
     def step(self) -> None:
         number = self.number()
         path = f"{self.node}/{self.instance}/roi"
-        if number % 5 == 4:
+        if number % 5 == 4 and self.state.get("region") is not None:
             self.send("DELETE", path, b"", {"region": None})
         else:
             self.send("POST", path, json.dumps(self.spans(number)).encode(), {"region": number})

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 
@@ -37,10 +37,9 @@ def assert_store_is_sound(data: Path) -> None:
 
 
 def judge(server: Server, *loads: Load) -> None:
-    http = Http(server.url, TOKEN)
-    for load in loads:
-        load.judge(http)
-    http.close()
+    with closing(Http(server.url, TOKEN)) as http:
+        for load in loads:
+            load.judge(http)
 
 
 def end_suddenly(server: Server, how: str, random: Random) -> None:
@@ -71,7 +70,7 @@ def settle(server: Server, load: Load) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_every_answered_write_survives_kills_and_no_other_is_there_in_part(tmp_path: Path, serve: Serve) -> None:
     seed = int(os.environ.get("DVID_TEST_SEED") or secrets.randbits(32))
     random = Random(seed)

@@ -48,7 +48,7 @@ def has_work(data: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_every_answered_edit_of_labels_survives_kills_and_no_other_is_there_in_part(
     tmp_path: Path, serve: Serve
 ) -> None:
