@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import numpy as np
 
 from dvid.cli.target import VolumeInfo
-from dvid.codecs.compression import lz4_compress, lz4_decompress
+from dvid.codecs import labellz4
+from dvid.codecs.compression import lz4_decompress
 from dvid.codecs.labelindex import LabelIndices, decode_label_indices
 from dvid.geometry import Box, reverse3
 from dvid.kernels.runs import Runs
@@ -78,7 +79,7 @@ class ServerLabels:
             around = self._read(whole, 0, True).copy()
             around[box.slices_in(whole)] = voxels
             voxels = around
-        body = lz4_compress(np.ascontiguousarray(voxels, "<u8").tobytes())
+        body = labellz4.encode(np.ascontiguousarray(voxels, "<u8").data.cast("B"), voxels.shape)
         self._connection.post_voxels(self._box_path(whole, {}), body, f"writing to {self.info.name!r}")
 
     def _box_path(self, box: Box, query: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dvid.codecs.compression import gzip_compress, lz4_compress
+from dvid.codecs import labellz4
+from dvid.codecs.compression import gzip_compress
 from dvid.codecs.labelblocks import decode, deflate, labels_of, relabel
 from dvid.datatypes.boxes import need_aligned, requested_box
 from dvid.datatypes.imageblk.layout import layout_of
@@ -35,9 +36,10 @@ def _recoded(block: Any, compression: str, labels: Any) -> Buffer:
     """An expanded block, with other labels where given, as the wire has it."""
     if compression == "blocks":
         return deflate(relabel(block, labels))
-    data = decode(block, labels).data.cast("B")
+    voxels = decode(block, labels)
+    data = voxels.data.cast("B")
     if compression == "lz4":
-        return lz4_compress(data)
+        return labellz4.encode(data, voxels.shape)
     return gzip_compress(data) if compression == "gzip" else data
 
 

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.codecs import segmentation
-from dvid.codecs.compression import gzip_compress, gzip_stream, lz4_compress
+from dvid.codecs import labellz4, segmentation
+from dvid.codecs.compression import gzip_compress, gzip_stream
 from dvid.codecs.images import encode_image, parse_format
 from dvid.datatypes.boxes import expect_end, need_aligned, requested_box, sent_planes, within, work_behind
 from dvid.datatypes.imageblk.layout import layout_of
@@ -105,12 +105,12 @@ def get_raw(
         length = box.voxels * VOXEL_BYTES
         if length <= _WHOLE_BYTES or compression == "lz4":
             data = (
-                _masked(view, box, scale, supervoxels, roi).data
+                _masked(view, box, scale, supervoxels, roi).data.cast("B")
                 if roi
                 else read_label_bytes(view, box, scale, supervoxels=supervoxels)
             )
             if compression == "lz4":
-                return Reply(lz4_compress(data))
+                return Reply(labellz4.encode(data, box.shape_zyx))
             return Reply(gzip_compress(data) if compression else data)
     pieces = _pieces(call, box, roi, scale, supervoxels)
     return Reply(gzip_stream(pieces)) if compression else Reply(pieces, length=length)
