@@ -16,19 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from tests import laws  # noqa: F401 - for what it does
 
 from dvid.config import load_config
 from dvid.config.layers import variable
 from dvid.config.settings import Limits, settings_of
 from dvid.config.settings import Server as ServerSettings
 from dvid.database import Database
-
-# Properties are tried with the same examples each time, however slow the machine is. HYPOTHESIS_PROFILE=hunt looks for
-# new ones.
-settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("hunt", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Shells start their background jobs with SIGINT ignored, and so would be all that tests start and then stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

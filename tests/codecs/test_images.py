@@ -12,7 +12,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -271,7 +271,6 @@ def test_an_image_beyond_the_limit_is_refused_with_the_limit(name):
 
 
 @pytest.mark.parametrize("name", files())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
 def test_a_damaged_file_is_refused_or_decoded_within_the_limit(name, draw):
     data = bytearray(files()[name][0])

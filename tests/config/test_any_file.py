@@ -1,7 +1,7 @@
 """Promise: whatever a file, the environment or the command line holds, the answer is a Config or one line."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvid.config import Config, load_config, reference
@@ -99,7 +99,7 @@ def config_or_one_line(path, overrides, environ):
     return config
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=400)
 @given(document=documents, data=rarely(values, st.sampled_from([None, "/data"])))
 def test_any_document_gives_a_config_or_one_line(tmp_path, document, data):
     path = tmp_path / "any.toml"
@@ -114,7 +114,7 @@ def test_any_document_gives_a_config_or_one_line(tmp_path, document, data):
     )
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_give_a_config_or_one_line(tmp_path, content):
     path = tmp_path / "any.toml"
@@ -126,7 +126,7 @@ SETTINGS = ["data", *(f"{table}.{key}" for table in ("server", "limits") for key
 SETTINGS += ["store.main.path", "store.a.b.maxSize", "backend.default.store", "store..path", "store.path", "server"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     overrides=st.dictionaries(
         st.sampled_from(SETTINGS) | st.text(max_size=12), values | st.text(max_size=12), max_size=4

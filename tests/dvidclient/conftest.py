@@ -15,6 +15,7 @@ from http import HTTPStatus
 
 import pytest
 import urllib3
+from tests import laws  # noqa: F401 - for what it does
 
 # Shells start their background jobs with SIGINT ignored, and so would be all that tests start and then stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidclient import axistags as vigra
@@ -81,7 +81,6 @@ def test_one_voxel_is_a_number():
     assert not isinstance(volume("xy")[1, 2], np.ndarray)
 
 
-@settings(deadline=None)
 @given(st.permutations(range(4)))
 def test_transposing_permutes_the_tags(order):
     tagged = volume("cxyz")
@@ -99,7 +98,6 @@ def test_other_rearrangements_move_the_tags():
     assert axes_of(tagged[:1].squeeze()) == axes_of(tagged[:1].squeeze(0)) == "xyz"
 
 
-@settings(deadline=None)
 @given(st.permutations("cxyz"), st.permutations("cxyz"))
 def test_with_axes_reorders(have, want):
     have, want = "".join(have), "".join(want)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidclient.boxes import Box, split
@@ -19,7 +19,6 @@ def boxes(draw):
     return Box(start, tuple(at + draw(lengths) for at in start))
 
 
-@settings(deadline=None)
 @given(boxes(), blocks, st.integers(1, 10**6))
 def test_parts_hold_every_voxel_once(box, block, most):
     held = np.zeros(box.size_xyz[::-1], np.uint8)
@@ -28,7 +27,6 @@ def test_parts_hold_every_voxel_once(box, block, most):
     assert held.min() == held.max() == 1
 
 
-@settings(deadline=None)
 @given(boxes(), blocks, st.integers(1, 10**6))
 def test_no_two_parts_share_a_block_and_none_is_too_large(box, block, most):
     parts = split(box, block, most)

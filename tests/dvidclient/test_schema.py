@@ -67,7 +67,7 @@ wild = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(data=st.data(), changes=st.integers(0, 3))
 def test_metadata_is_taken_exactly_where_the_schema_takes_it(data, changes):
     document = copy.deepcopy(GOOD)

@@ -6,7 +6,7 @@ import urllib.parse
 import numpy as np
 import pytest
 import urllib3
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvidclient.arrays import array_module
@@ -169,7 +169,7 @@ def models(server_url, node):
     return made
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(["model-a", "model-b", "model-c"]),
     data=st.data(),

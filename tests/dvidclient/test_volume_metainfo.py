@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidclient.arrays import array_module
@@ -45,7 +45,6 @@ def test_axes_come_in_the_order_asked_for():
     )
 
 
-@settings(deadline=None)
 @given(
     axes=st.sampled_from(["cxyz", "czyx", "xyz", "zyx"]),
     sizes=st.lists(st.integers(0, 2**31 - 1), min_size=3, max_size=3),

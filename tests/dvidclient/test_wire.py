@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import urllib3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidclient import wire
@@ -22,7 +22,6 @@ def answer(data):
     )
 
 
-@settings(deadline=None)
 @given(
     axes=st.sampled_from(["cxyz", "czyx", "xyz", "cxy", "cy", "zx"]),
     sizes=st.tuples(*[st.integers(1, 5)] * 4),
@@ -41,7 +40,6 @@ def test_voxels_travel_channel_first_then_x_y_z(axes, sizes, dtype):
     assert sent.tolist() == [value.item() for value in in_order]
 
 
-@settings(deadline=None)
 @given(
     sizes=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)),
     channels=st.integers(1, 4),
@@ -80,7 +78,6 @@ def lz4():
     return pytest.importorskip("lz4.block")
 
 
-@settings(deadline=None)
 @given(
     sizes=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)),
     channels=st.integers(1, 3),
@@ -103,7 +100,6 @@ def test_packed_voxels_of_the_wrong_number_are_refused(lz4, size):
         wire.receive_lz4(answer(packed), np.zeros((2, 3, 4, 1), np.uint8), 0, 1)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_bytes_that_are_not_packed_voxels_are_refused_or_right(noise):
     pytest.importorskip("lz4.block")

@@ -181,7 +181,7 @@ def test_big_endian_and_boolean_volumes_are_read_as_native_numbers(path):
         np.testing.assert_array_equal(source.read((0, 0, 0), VOLUME.shape), VOLUME % 2 == 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read_but_never_breaks(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("h5") / "v.h5"

@@ -150,7 +150,7 @@ def test_a_bad_description_is_refused(tmp_path, change, said):
         open_source(str(tmp_path / "v"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_damaged_chunks_are_refused_or_read_as_something(data):
     """Whatever the bytes: an array of the right shape, or a refusal."""

@@ -57,7 +57,7 @@ def test_a_journal_that_is_removed_is_gone(path):
     journal.close()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(keep=st.integers(0, 10**6))
 def test_a_journal_torn_at_any_byte_keeps_its_whole_lines(tmp_path_factory, keep):
     path = tmp_path_factory.mktemp("journal") / "p"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvid.errors import BadRequest, Conflict, NotFound, TooLarge
@@ -96,7 +96,7 @@ def written_volumes(tmp_path_factory):
         source.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_box_of_any_format_equals_the_slice_of_the_array(written_volumes, data):
     source, volume = data.draw(st.sampled_from(written_volumes))
@@ -106,7 +106,7 @@ def test_any_box_of_any_format_equals_the_slice_of_the_array(written_volumes, da
     np.testing.assert_array_equal(source.read(start, shape), volume[where])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     start=st.tuples(*[st.integers(-3, 60)] * 3),
     shape=st.tuples(*[st.integers(-3, 60)] * 3),

@@ -168,7 +168,7 @@ print(peak() - before)
     assert kilobytes < 100 << 10
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read_but_never_breaks(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("tiff") / "v.tif"

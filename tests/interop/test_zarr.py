@@ -145,7 +145,7 @@ CHANGES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_metadata_of_any_nonsense_are_refused_or_read(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("zarr") / "v.zarr"

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvid.errors import BadRequest, Conflict
@@ -41,7 +41,7 @@ tables = st.dictionaries(
 ).filter(lambda table: all(table.get(body, body) == body for body in table.values()))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(tables, st.integers(1, 4))
 def test_each_supervoxel_comes_to_the_body_beside_it(make_segmentation, table, most):
     segmentation = make_segmentation()
@@ -58,7 +58,7 @@ def test_each_supervoxel_comes_to_the_body_beside_it(make_segmentation, table, m
     assert len(todo(segmentation, table)) == 0
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(tables, tables, st.integers(0, 5))
 def test_a_table_is_applied_to_what_others_have_left_or_refused(make_segmentation, before, table, done):
     """Only a part of another table was applied: what then is planned works, or is a refusal that changed nothing."""

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
@@ -58,7 +58,7 @@ def balls(random, labels, shape=SHAPE):
     return voxels
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), merged=st.booleans())
 def test_distances_are_those_of_all_pairs_at_every_scale(make_segmentation, seed, merged):
     made = make_segmentation(MaxDownresLevel=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.labels.segmentation import Segmentation
 
@@ -34,7 +34,7 @@ def filled(database):
 edges = st.tuples(st.integers(-60, 30), st.integers(1, 34))
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(axes=st.tuples(edges, edges, edges), supervoxels=st.booleans())
 def test_pieces_follow_each_other_as_in_memory(filled, axes, supervoxels):
     made, worlds = filled
@@ -52,7 +52,7 @@ def test_pieces_follow_each_other_as_in_memory(filled, axes, supervoxels):
     np.testing.assert_array_equal(made.see(read), expected)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(
     points=st.lists(st.tuples(*[st.integers(-60, 60)] * 3), max_size=200),
     supervoxels=st.booleans(),

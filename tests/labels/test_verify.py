@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
@@ -117,7 +117,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(operations=operations)
 def test_whatever_is_done_to_labels_verify_has_nothing_to_complain_of(database, operations):
     made = Segmentation(database)
@@ -225,7 +225,7 @@ def test_blocks_that_came_without_index_are_noted_and_no_damage(database):
     assert made.sizes()[1] == (made.voxels((32, 32, 80)) == 1).sum()
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(written=st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=6))
 def test_blocks_may_be_written_over_those_that_came_without_index(database, written):
     made = Segmentation(database)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import urllib3
+from tests import laws  # noqa: F401 - for what it does
 
 from dvidclient.arrays import array_module
 from mockserver.h5mockserver import H5MockServer, H5MockServerDataFile

@@ -29,7 +29,7 @@ def opened(path):
     return os.open(path, os.O_RDWR | os.O_CREAT)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=STEPS)
 def test_what_is_written_is_read_and_only_what_is_committed_stays(tmp_path_factory, steps):
     path = tmp_path_factory.mktemp("journal") / "file"

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.mockserver.conftest import Client, random_voxels, tagged, worker_of
 
@@ -301,7 +301,7 @@ def model(tmp_path_factory):
         yield Client(server.url), np.zeros((80, 80, 80, 2), "<u2")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data(), seed=st.integers(0, 10**6))
 def test_any_boxes_are_written_and_read(model, data, seed):
     client, array_zyxc = model

@@ -6,7 +6,7 @@ from wsgiref.util import setup_testing_defaults
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.mockserver.conftest import random_voxels, tagged
 
@@ -25,7 +25,7 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(h5volume, "PIECE_BYTES", 100)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(data=st.data())
 def test_slabs_and_pieces_of_a_box_are_all_of_it_once(small_parts, data):
     axes = data.draw(st.sampled_from(["zyx", "xyz", "zyxc", "cxyz", "yx"]))

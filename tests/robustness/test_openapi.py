@@ -38,7 +38,7 @@ def test_requests_made_from_the_description_are_answered_as_described(place: Pla
             elif name == "name" and data.draw(st.integers(0, 4)):
                 values[name] = data.draw(st.sampled_from([place.instance(kind) for kind in TYPES]))
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def run(path: str, data: Any) -> None:
         place.prepare()

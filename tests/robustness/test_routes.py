@@ -58,7 +58,7 @@ def test_any_request_to_a_route_is_answered_or_refused_in_one_line(place: Place,
     place.client.json("GET", f"/api/node/{place.root}/a_uint8blk/info")
     before = place.forget_memory()
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
     @given(request=any_request)
     def run(request: Request) -> None:
         play(place, typename, request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvid.database import Database
@@ -59,7 +59,7 @@ def build(transaction: Transaction, steps: list[tuple[str, list[int]]]) -> Dag:
     return dag
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.lists(STEP, max_size=25))
 def test_lineages_know_exactly_the_ancestors(steps: list[tuple[str, list[int]]]) -> None:
     with tempfile.TemporaryDirectory() as folder, Database.open(folder, durability="relaxed") as database:

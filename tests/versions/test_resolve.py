@@ -30,7 +30,7 @@ KEYS = (b"a", b"b", b"c", b"d")
 CHANGES = st.dictionaries(st.sampled_from(KEYS), st.sampled_from([b"1", b"2", None]))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(base=CHANGES, changes=st.lists(CHANGES, min_size=2, max_size=4), order=st.randoms(use_true_random=False))
 def test_the_first_of_the_parents_that_disagree_decides(make_repo, base, changes, order) -> None:
     repo = make_repo()

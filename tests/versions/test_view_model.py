@@ -213,9 +213,7 @@ class Versions(RuleBasedStateMachine):
 def test_every_version_reads_what_was_written_at_it_and_at_its_ancestors() -> None:
     run_state_machine_as_test(
         Versions,
-        settings=settings(
-            max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=100, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )
 
 

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.datatypes.conftest import box_path
 
@@ -104,8 +104,6 @@ def test_rows_of_blocks_come_back_with_background_where_nobody_wrote(make_image,
 @settings(
     max_examples=10,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    deadline=None,
 )
 @given(st.integers(-3, 3), st.integers(1, 6), st.integers(0, 99))
 def test_a_row_of_blocks_and_a_box_are_two_ways_to_write_the_same(make_image, first, count, seed):

@@ -5,7 +5,7 @@ from itertools import product
 import lz4.block
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 
@@ -18,8 +18,6 @@ BLOCK_SIZES = ["16,16,16", "8,12,20", "1,40,3", "64,64,64"]
 QUICK = settings(
     max_examples=8,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    deadline=None,
 )
 
 

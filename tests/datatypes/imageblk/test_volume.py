@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import dvid
@@ -38,7 +38,6 @@ def filled(make_volume):
 bounds = st.tuples(st.integers(-14, 14), st.integers(-14, 14))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.tuples(*[st.one_of(st.integers(-14, 14), bounds.map(sorted))] * 3))
 def test_slices_and_numbers_give_what_numpy_gives(filled, index):
     volume, array = filled

@@ -3,7 +3,7 @@
 from collections.abc import MutableMapping
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dvid
@@ -18,7 +18,7 @@ def library(tmp_path_factory):
         yield opened
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(keys, st.one_of(st.none(), st.binary(max_size=50))), max_size=12))
 def test_it_is_a_mapping_in_the_order_of_its_keys(library, changes):
     values = library.create_repo()["master"].create("keyvalue", "kv")

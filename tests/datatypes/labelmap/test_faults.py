@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.datatypes.conftest import MakeInstance
 from tests.datatypes.labelmap.conftest import Segmentation
@@ -93,7 +93,7 @@ def test_a_point_that_goes_astray_has_the_body_of_where_it_arrives(faulty: Writt
 coordinates = st.one_of(st.integers(-40, 50), st.integers(-(2**31), 2**31 - 1))
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(points=st.lists(st.tuples(coordinates, coordinates, coordinates), max_size=30))
 def test_any_points_are_answered_and_those_that_are_not_negative_rightly(
     faulty: Written, right: Written, points: list[tuple[int, int, int]]
@@ -139,7 +139,7 @@ def test_runs_go_on_beyond_maxx_in_sub_blocks_of_one_label_only(faulty: Written,
     np.testing.assert_array_equal(solid, cut(voxels() == SOLID, {"maxx": 35}))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     supervoxel=st.sampled_from([FRAYED, PLAIN, SOLID, 17, 20]),
     bounds=st.dictionaries(st.sampled_from(["minx", "maxx", "miny", "maxy", "minz", "maxz"]), st.integers(0, 47)),

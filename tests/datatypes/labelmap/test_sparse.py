@@ -8,7 +8,7 @@ from typing import Any
 import lz4.block
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 from tests.datatypes.labelmap.conftest import MakeSegmentation, Segmentation
@@ -133,7 +133,7 @@ forms = st.sampled_from([("rles", ""), ("rles", "lz4"), ("rles", "gzip"), ("srle
 # ---- formats and bounds -------------------------------------------------------------------------
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     label=st.one_of(
         st.tuples(st.sampled_from(list(BODIES)), st.just(False)), st.tuples(st.sampled_from(SUPERVOXELS), st.just(True))
@@ -223,7 +223,7 @@ def test_the_label_at_a_point_is_answered_like_any_other(filled: Filled) -> None
     assert filled.status("GET", "sparsevol-by-point/1000_0_0") == 400
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(label=st.sampled_from(list(BODIES)), bounds=limits, supervoxels=st.booleans())
 def test_coarse_volumes_are_the_blocks_that_hold_the_label(
     filled: Filled, label: int, bounds: dict[str, int], supervoxels: bool

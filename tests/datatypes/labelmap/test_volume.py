@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dvid
@@ -48,7 +48,7 @@ def test_blocks_that_no_index_can_tell_of_are_refused(make):
     assert labels.sizes([1]).tolist() == [8]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(st.lists(st.tuples(boxes, st.integers(0, 2**32)), min_size=1, max_size=3), boxes)
 def test_what_is_written_anywhere_is_read_anywhere_and_counted(make, writes, read):
     labels, whole = make(), Box.at((-32, -32, -32), (128, 128, 128))

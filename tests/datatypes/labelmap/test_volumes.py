@@ -7,7 +7,7 @@ from typing import Any
 import lz4.block
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 from tests.conftest import TOKEN
@@ -108,7 +108,7 @@ edges = st.tuples(st.integers(-45, 40), st.integers(1, 40))
 # ---- boxes --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     axes=st.tuples(edges, edges, edges),
     compression=st.sampled_from(COMPRESSIONS),

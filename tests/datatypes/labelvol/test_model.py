@@ -143,8 +143,6 @@ def test_labelvol_and_labelblk_never_drift_apart(database: Database, make_instan
     machine = type("Machine", (Editing,), {"make": staticmethod(make_instance)})
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=25, stateful_step_count=12, suppress_health_check=list(HealthCheck)),
     )
     assert list(verify(database.store, check_content, check_instance=check_instance)) == []

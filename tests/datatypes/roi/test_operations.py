@@ -5,7 +5,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvid.datatypes.roi import operations as ops
@@ -16,9 +16,7 @@ from dvid.geometry import Box
 from dvid.versions.envelope import Value, expand
 
 # The store is emptied by each example: a region is replaced as a whole.
-FRESH_EACH = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60
-)
+FRESH_EACH = settings(max_examples=60)
 
 small = st.integers(-4, 4)
 span_lists = st.lists(

@@ -9,7 +9,7 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import dvidclient
@@ -94,7 +94,6 @@ def test_threads_share_the_connections_of_the_volume(em, dask, proxy, node, monk
     assert proxy.connections <= 5
 
 
-@settings(deadline=None)
 @given(
     start=st.integers(-200, 200),
     size=st.integers(0, 400),
@@ -107,7 +106,6 @@ def test_cuts_lie_between_blocks_and_hold_everything(start, size, edge):
     assert size == 0 or all(0 < length <= edge for length in lengths)
 
 
-@settings(deadline=None)
 @given(
     block=st.tuples(*[st.sampled_from([16, 32, 64, 1000])] * 3),
     shape=st.tuples(*[st.integers(0, 10**5)] * 3),
@@ -303,7 +301,6 @@ def test_a_lower_resolution_is_not_written_and_a_piece_that_is_refused_is_named(
         locked[0:64, 0:64, 0:64] = source.array
 
 
-@settings(deadline=None)
 @given(
     start=st.integers(-200, 200),
     chunks=st.lists(st.integers(0, 100), max_size=20),

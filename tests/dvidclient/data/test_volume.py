@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dvidclient
@@ -248,7 +248,7 @@ def models(opened):
     return made
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80)
 @given(channels=st.sampled_from([1, 4]), data=st.data(), value=st.integers(0, 255))
 def test_any_key_reads_and_writes_as_in_an_array(models, monkeypatch, channels, data, value):
     monkeypatch.setattr("dvidclient.transfer.MOST_PART_BYTES", 100_000)
