@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvid.codecs.compression import gzip_compress, gzip_decompress, gzip_stream, lz4_compress, lz4_decompress
+from dvid.codecs.compression import (
+    deflate_raw,
+    gzip_compress,
+    gzip_decompress,
+    gzip_joined,
+    gzip_stream,
+    lz4_compress,
+    lz4_decompress,
+)
 from dvid.errors import BadRequest, TooLarge
 
 LIMIT = 1 << 20
@@ -163,3 +171,19 @@ def test_a_gzip_stream_does_not_wait_for_its_end():
     assert next(stream)
     assert read < 10
     assert sum(map(len, stream)) > 90 << 16
+
+
+@given(st.binary(max_size=5000), st.binary(max_size=5000))
+def test_gzip_joined_of_two_parts_is_one_member(head, rest):
+    data = gzip_joined(head, rest, deflate_raw(rest))
+    decoder = zlib.decompressobj(wbits=31)
+    assert decoder.decompress(data) + decoder.flush() == head + rest
+    assert (decoder.eof, decoder.unused_data) == (True, b"")
+    assert gzip.decompress(data) == gzip_decompress(data, len(head) + len(rest)) == head + rest
+
+
+def test_gzip_joined_takes_long_heads():
+    random = Random(3)
+    for size in (65_535, 65_536, 3 << 20):
+        head, rest = random.randbytes(size), b"rest" * 99
+        assert gzip.decompress(gzip_joined(head, memoryview(rest), deflate_raw(rest))) == head + rest

@@ -41,8 +41,13 @@ def test_another_label_list_changes_the_labels_and_nothing_else(data, seed):
     np.testing.assert_array_equal(labelblocks.labels_of(changed), labels)
     np.testing.assert_array_equal(labelblocks.decode(changed), decode(changed.tobytes()))
     np.testing.assert_array_equal(labelblocks.decode(changed), labelblocks.decode(block, labels))
-    with pytest.raises(BadRequest, match="labels given"):
-        labelblocks.relabel(block, np.append(labels, labels[0]))
+    rest = labelblocks.deflated_rest(block)
+    for some in (labels, labels[::-1]):
+        zipped = labelblocks.deflate_relabelled(block, some, rest)
+        assert labelblocks.inflate(zipped, labelblocks.block_shape(block)) == labelblocks.relabel(block, some)
+    for refused in (labelblocks.relabel, lambda *given: labelblocks.deflate_relabelled(*given, rest)):
+        with pytest.raises(BadRequest, match="labels given"):
+            refused(block, np.append(labels, labels[0]))
 
 
 def test_a_block_of_one_label_has_24_bytes():

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
-from dvid.codecs.labelblocks import solid, trusted
+from dvid.codecs.labelblocks import deflated_rest, encode, solid, trusted
 from dvid.database import Database
 from dvid.labels import memory
 from dvid.labels.blocks import read_blocks
-from dvid.labels.memory import BlockMemory
+from dvid.labels.memory import BlockMemory, RestMemory
 from dvid.labels.sizes import body_sizes
 
 SHAPE = (16, 16, 32)
@@ -222,3 +222,18 @@ def test_a_block_that_is_remembered_is_read_once(four: Segmentation, monkeypatch
     assert len(read) == 2
     assert first[0] is second[0]
     assert first[2] is None
+
+
+def test_the_rest_of_a_block_is_compressed_once_and_forgotten_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(memory, "deflated_rest", lambda block: (made.append(1), deflated_rest(block))[1])
+    rests, labels = RestMemory(), np.arange(9, dtype=np.uint64)
+    voxels = labels[np.random.default_rng(1).integers(0, 9, BLOCK_ZYX)]
+    one, two = trusted(encode(voxels)), trusted(encode(voxels[::-1].copy()))
+    for block in (one, two, one, two):
+        assert rests.of(block) == deflated_rest(block)
+    assert (len(made), len(rests)) == (2, 2)
+    del block, one
+    assert len(rests) == 1
+    assert rests.of(two) == deflated_rest(two)
+    assert len(made) == 2

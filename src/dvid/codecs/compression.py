@@ -8,6 +8,7 @@ https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md. Gzip data is RFC 19
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterable, Iterator
 
@@ -24,6 +25,9 @@ _GZIP_WBITS = 31
 # Up to this level ISA-L compresses: ten times faster than zlib at the size of zlib's level 6 on images and JSON.
 _HIGHEST_FAST_LEVEL = 5
 _NEXT_MEMBER_PIECE = 4096
+_RAW_WBITS = -15
+_GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflated, without name and time, on no system in particular
+_gzip_end = struct.Struct("<II")
 # The package's type stubs say that it is an instance.
 _IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 
@@ -74,6 +78,27 @@ def gzip_compress(data: Buffer, level: int = 1) -> bytes:
         fast: bytes = isal_zlib.compress(data, 1, _GZIP_WBITS)
         return fast
     return zlib.compress(data, level, _GZIP_WBITS)
+
+
+def deflate_raw(data: Buffer) -> bytes:
+    """Compress to a deflate stream (RFC 1951), to become the end of gzip data: see `gzip_joined`."""
+    deflated: bytes = isal_zlib.compress(data, 1, _RAW_WBITS)
+    return deflated
+
+
+def gzip_joined(head: Buffer, rest: Buffer, deflated: Buffer) -> bytes:
+    """Compress to one gzip member what has been compressed but for its beginning.
+
+    Args:
+        head: the beginning; it is compressed in haste.
+        rest: all that follows.
+        deflated: what `deflate_raw` made of that.
+    """
+    encoder = isal_zlib.compressobj(0, isal_zlib.DEFLATED, _RAW_WBITS)
+    begun = encoder.compress(head), encoder.flush(isal_zlib.Z_SYNC_FLUSH)  # which ends at a whole byte
+    check = isal_zlib.crc32(rest, isal_zlib.crc32(head))
+    end = _gzip_end.pack(check, (len(head) + len(rest)) & 0xFFFFFFFF)
+    return b"".join((_GZIP_HEAD, *begun, deflated, end))
 
 
 def gzip_decompress(data: Buffer, limit: int, what: str = "gzip data") -> bytes:

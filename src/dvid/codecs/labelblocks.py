@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.codecs.compression import gzip_compress, gzip_decompress
+from dvid.codecs.compression import deflate_raw, gzip_compress, gzip_decompress, gzip_joined
 from dvid.errors import BadRequest
 from dvid.geometry import Zyx
 from dvid.kernels import labellayout as layout
@@ -122,12 +122,31 @@ def relabel(block: Block, labels: Labels) -> bytes:
     Raises:
         BadRequest: there are more or fewer labels than in the block's list.
     """
+    head, rest = _relabelled(block, labels)
+    return head + rest
+
+
+def deflated_rest(block: Block) -> bytes:
+    """What of a block does not change with its labels, compressed: see `deflate_relabelled`."""
+    return deflate_raw(block.data[_HEAD.size + 8 * _count(block) :])
+
+
+def deflate_relabelled(block: Block, labels: Labels, rest: bytes) -> bytes:
+    """The same voxels with another label list, gzipped as by `deflate`, from what `deflated_rest` made of the block.
+
+    Raises:
+        BadRequest: there are more or fewer labels than in the block's list.
+    """
+    return gzip_joined(*_relabelled(block, labels), rest)
+
+
+def _relabelled(block: Block, labels: Labels) -> tuple[bytes, memoryview]:
+    """A block with another label list, in two parts: up to the end of the list, and all that follows."""
     count = _count(block)
     if len(labels) != count:
         raise BadRequest(f"{len(labels)} labels given for a label block with a list of {count}")
-    view = block.data
-    listed = np.ascontiguousarray(labels, np.uint64).data
-    return b"".join((view[: _HEAD.size], listed, view[_HEAD.size + 8 * count :]))
+    head = block.data[: _HEAD.size].tobytes() + np.ascontiguousarray(labels, np.uint64).tobytes()
+    return head, block.data[_HEAD.size + 8 * count :]
 
 
 def solid(label: int, shape_zyx: Zyx) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dvid.codecs.labelblocks import Block, inflate, labels_of, trusted
+from dvid.codecs.labelblocks import Block, deflate_relabelled, inflate, labels_of, trusted
 from dvid.errors import CorruptValue, DvidError
 from dvid.geometry import Box, Zyx
 from dvid.kernels.buffers import addresses
@@ -70,6 +70,16 @@ def _remembered(view: View, key: bytes, stored: memoryview) -> Block | None:
         block = expanded(view, _gzipped(unseal(key, stored)))
         memory.blocks.put(name, block)
     return block
+
+
+def relabelled(block: Block, labels: Labels) -> bytes:
+    """A block with another label list, gzipped. What does not change with the labels is compressed once for a block that is remembered.
+
+    Args:
+        block: as it was read.
+        labels: (n,) uint64, in the order of the block's list.
+    """
+    return deflate_relabelled(block, labels, memory.rests.of(block))
 
 
 def _gzipped(value: Value) -> memoryview:

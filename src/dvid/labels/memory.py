@@ -1,4 +1,4 @@
-"""What a process remembers of labels that were read: blocks without gzip, and rows of bodies and mappings.
+"""What a process remembers of labels that were read: blocks without gzip and with it, and rows of bodies and mappings.
 
 Nothing here can be out of date. A block is remembered under its key and its checksum, rows under a number of their
 table that changes with every change of it and was read in the same snapshot; that number is random, so that no two
@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
-from dvid.codecs.labelblocks import Block
+from dvid.codecs.labelblocks import Block, deflated_rest
 from dvid.kernels.labeltables import ABSENT, EMPTY, THERE, LabelTable
 from dvid.labels.rows import Rows, There, rows_of
 from dvid.labels.tables import Labels
@@ -58,6 +59,28 @@ class BlockMemory:
 
 
 blocks = BlockMemory(_MOST_BLOCK_BYTES)
+
+
+class RestMemory:
+    """Of blocks, what does not change with their labels, compressed; as long as the block itself is held. For many threads."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[weakref.ref[Block], bytes]] = {}
+
+    def of(self, block: Block) -> bytes:
+        """What `dvid.codecs.labelblocks.deflated_rest` makes of a block."""
+        name = id(block)  # of no other block before this one is forgotten here
+        held = self._held.get(name)
+        if held is None:
+            forget = weakref.ref(block, lambda _: self._held.pop(name, None))
+            held = self._held[name] = forget, deflated_rest(block)
+        return held[1]
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+rests = RestMemory()
 
 _State = tuple[int, int]
 _tables: OrderedDict[tuple[str, int, bytes], tuple[_State, LabelTable]] = OrderedDict()

@@ -10,7 +10,7 @@ import numpy as np
 
 from dvid.codecs import labellz4
 from dvid.codecs.compression import gzip_compress
-from dvid.codecs.labelblocks import decode, deflate, labels_of, relabel
+from dvid.codecs.labelblocks import decode, labels_of
 from dvid.datatypes.boxes import need_aligned, requested_box
 from dvid.datatypes.imageblk.layout import layout_of
 from dvid.datatypes.labelmap.arguments import SUPERVOXELS
@@ -18,7 +18,7 @@ from dvid.datatypes.labelmap.volumes import SCALE, check_scale
 from dvid.datatypes.labelmap.writes import WHERE_TOLD, Draft
 from dvid.errors import BadRequest
 from dvid.geometry import MAX_COORDINATE, MIN_COORDINATE, BlockRange, Xyz, Zyx
-from dvid.labels.blocks import block_shape
+from dvid.labels.blocks import block_shape, relabelled
 from dvid.labels.mapping import bodies_of, is_identity
 from dvid.labels.scales import Scales
 from dvid.labels.tables import Labels
@@ -35,7 +35,7 @@ _MOST_BLOCKS = 1 << 20
 def _recoded(block: Any, compression: str, labels: Any) -> Buffer:
     """An expanded block, with other labels where given, as the wire has it."""
     if compression == "blocks":
-        return deflate(relabel(block, labels))
+        return relabelled(block, labels)
     voxels = decode(block, labels)
     data = voxels.data.cast("B")
     if compression == "lz4":
