@@ -19,7 +19,7 @@ Labels = np.ndarray[Any, np.dtype[np.uint64]]
 
 
 def packed(labels: Labels) -> bytes:
-    return bytes(encode(labels.data.cast("B"), labels.shape))
+    return encode(labels.data.cast("B"), labels.shape)
 
 
 def unpacked(data: bytes, shape: Zyx) -> Labels:

@@ -7,7 +7,7 @@ from dvid.geometry import Zyx
 from dvid.kernels.labellz4 import LARGEST_ROW, compress_labels
 
 
-def encode(voxels: bytes | memoryview, shape_zyx: Zyx) -> bytes | memoryview:
+def encode(voxels: bytes | memoryview, shape_zyx: Zyx) -> bytes:
     """Compress labels.
 
     Args:

@@ -113,7 +113,7 @@ def _compress(begin: int, size: int, row: int, plane: int, out: int) -> int:
     return written
 
 
-def compress_labels(voxels: bytes | memoryview, shape_zyx: Zyx) -> memoryview:
+def compress_labels(voxels: bytes | memoryview, shape_zyx: Zyx) -> bytes:
     """Compress voxels to one raw LZ4 block.
 
     Args:
@@ -132,4 +132,4 @@ def compress_labels(voxels: bytes | memoryview, shape_zyx: Zyx) -> memoryview:
         plane if height > 1 and plane <= _FARTHEST else 0,
         made.ctypes.data,
     )
-    return made[:size].data
+    return made[:size].tobytes()  # not a part of it: all of its room would be held
