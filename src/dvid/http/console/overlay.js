@@ -79,8 +79,9 @@ export class Overlay {
     return tile?.values ? valueAt(tile, this.chosen.kind, column, row) : null;
   }
 
-  error(uuid) {
-    return this.chosen ? this.kept.errors.get(uuid) : undefined;
+  /** Why a tile did not come. */
+  error(key) {
+    return this.chosen ? this.kept.get(key)?.error : undefined;
   }
 
   /** What the address says of it. */

@@ -307,7 +307,8 @@ class Viewer {
     }
     const [u] = this.axes;
     drawScaleBar(context, this.voxelSize[u] / this.scale[0], this.units[u] ?? "", ratio);
-    const message = of.map((node) => this.tiles.errors.get(node.uuid) ?? this.overlay.error(node.uuid)).find(Boolean);
+    const keys = wanted.flatMap((place) => of.map((node) => this.tileKey(node, place)));
+    const message = keys.map((key) => this.tiles.get(key)?.error ?? this.overlay.error(key)).find(Boolean);
     error.hidden = !message;
     if (message) error.textContent = message;
   }

@@ -63,7 +63,6 @@ export class Tiles {
     this.bytes = 0;
     this.waiting = [];
     this.running = new Map();
-    this.errors = new Map(); // uuid -> message
   }
 
   static key(uuid, plane, slice, column, row) {
@@ -106,11 +105,9 @@ export class Tiles {
       const answer = this.kind.bodies ? getUnpacked(`${path}?compression=gzip`, abort.signal) : getBuffer(path, abort.signal);
       const values = new this.kind.array(await answer);
       this.keep(key, { ...box, values });
-      this.errors.delete(uuid);
     } catch (error) {
       if (!abort.signal.aborted) { // not by the name of the error: one that comes through an unpacking has another
-        this.errors.set(uuid, error.message);
-        this.keep(key, { ...box, values: null }); // not asked for again and again
+        this.keep(key, { ...box, values: null, error: error.message }); // not asked for again and again
       }
     }
     this.running.delete(key);
