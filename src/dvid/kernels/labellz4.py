@@ -20,10 +20,12 @@ from dvid.kernels.words import load_u64, store_u8, store_u32
 _WORD = 8
 _FARTHEST = 65535
 _MOST_MOVED = 2  # voxels by which a border moves from row to row
-LARGEST_ROW = _FARTHEST // _WORD * _WORD - _WORD
 _LEAST_MATCH = 4
 _LONG = 15  # of literals or of a match: what is more is told in further bytes
 _SLACK = 64
+
+LARGEST_ROW = _FARTHEST // _WORD * _WORD - _WORD
+"""Bytes of a row of which the one before is near enough, and a voxel more."""
 
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
