@@ -128,7 +128,7 @@ def relabel(block: Block, labels: Labels) -> bytes:
 
 def deflated_rest(block: Block) -> bytes:
     """What of a block does not change with its labels, compressed: see `deflate_relabelled`."""
-    return deflate_raw(block.data[_HEAD.size + 8 * _count(block) :])
+    return deflate_raw(_rest(block))
 
 
 def deflate_relabelled(block: Block, labels: Labels, rest: bytes) -> bytes:
@@ -146,7 +146,11 @@ def _relabelled(block: Block, labels: Labels) -> tuple[bytes, memoryview]:
     if len(labels) != count:
         raise BadRequest(f"{len(labels)} labels given for a label block with a list of {count}")
     head = block.data[: _HEAD.size].tobytes() + np.ascontiguousarray(labels, np.uint64).tobytes()
-    return head, block.data[_HEAD.size + 8 * count :]
+    return head, _rest(block)
+
+
+def _rest(block: Block) -> memoryview:
+    return block.data[_HEAD.size + 8 * _count(block) :]
 
 
 def solid(label: int, shape_zyx: Zyx) -> bytes:

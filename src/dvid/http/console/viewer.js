@@ -288,8 +288,11 @@ class Viewer {
     const [sx, sy] = this.scale.map((scale) => scale * ratio);
     const [left, top] = this.voxelAt(0, 0);
     context.imageSmoothingEnabled = this.zoom < 1;
+    let message;
     for (const place of wanted) {
-      const tiles = of.map((node) => this.tiles.get(this.tileKey(node, place)));
+      const keys = of.map((node) => this.tileKey(node, place));
+      const tiles = keys.map((key) => this.tiles.get(key));
+      message ??= keys.map((key, which) => tiles[which]?.error ?? this.overlay.error(key)).find(Boolean);
       const spot = `${of.map((node) => node.uuid)}/${place.plane}/${place.column}/${place.row}`;
       const drawn = tiles.every((tile) => tile?.values) ? tiles : before.get(spot);
       if (drawn) this.last.set(spot, drawn);
@@ -299,7 +302,7 @@ class Viewer {
         return [x, y, Math.round((tile.left + tile.width - left) * sx) - x, Math.round((tile.top + tile.height - top) * sy) - y];
       };
       context.drawImage(this.pictureOf(drawn), ...rectangle(drawn[0]));
-      if (of.length === 1) this.overlay.draw(context, this.tileKey(of[0], place), spot, rectangle);
+      if (of.length === 1) this.overlay.draw(context, keys[0], spot, rectangle);
     }
     if (this.cursor) {
       const middle = [(this.cursor[0] + 0.5 - left) * sx, (this.cursor[1] + 0.5 - top) * sy];
@@ -307,8 +310,6 @@ class Viewer {
     }
     const [u] = this.axes;
     drawScaleBar(context, this.voxelSize[u] / this.scale[0], this.units[u] ?? "", ratio);
-    const keys = wanted.flatMap((place) => of.map((node) => this.tileKey(node, place)));
-    const message = keys.map((key) => this.tiles.get(key)?.error ?? this.overlay.error(key)).find(Boolean);
     error.hidden = !message;
     if (message) error.textContent = message;
   }
