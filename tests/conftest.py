@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests import laws  # noqa: F401 - for what it does
+from tests.waiting import eventually
 
 from dvid.config import load_config
 from dvid.config.layers import variable
@@ -188,19 +189,6 @@ def two_stores(tmp_path: Path) -> Iterator[Database]:
     )
     with Database.from_config(load_config(str(path), environ={})) as database:
         yield database
-
-
-def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """What `check` gives as soon as that is true.
-
-    What a server or another process does after its answer (its log, its counters, its files) is there a little later,
-    and on a busy machine much later.
-    """
-    end = time.monotonic() + seconds
-    while not (found := check()) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert found, "it did not happen in time"
-    return found
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import requests
-from tests.conftest import eventually
+from tests.waiting import eventually
 
 import dvid as library
 from dvid.versions import repos

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from tests.conftest import Serve, Server, begun, eventually, is_running, start_server
+from tests.conftest import Serve, Server, begun, is_running, start_server
+from tests.waiting import eventually
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

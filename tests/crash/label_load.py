@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.crash.load import Http, Running, State, Versions, Writer, Xyz
+from tests.crash.load import Http, State, Versions, Writer, Writers, Xyz
 
 from dvid.codecs.labelblocks import deflate, encode
 from dvid.codecs.sparsevols import encode_rles
@@ -248,7 +248,7 @@ class LabelVersions(Versions):
         return number or None
 
 
-class LabelLoad:
+class LabelLoad(Writers):
     """All writers of one repo (and one more for the versions), and what must hold for them together."""
 
     def __init__(self, http: Http, random: Random) -> None:
@@ -268,16 +268,12 @@ class LabelLoad:
         ]
         for editor in self.editors:
             editor.begin(http)
-        self.writers: list[Writer] = [
+        self.writers = [
             *self.editors,
             Volumes("volume1", self.node, random, 10_000, (-48, 16, -16)),
             Volumes("volume2", self.node, random, 20_000, (80, 16, 16)),
             LabelVersions("versions", history, random),
         ]
-
-    def start(self, url: str, token: str) -> Running:
-        """Let all writers write."""
-        return Running(self.writers, url, token)
 
     def judge(self, http: Http) -> None:
         """Compare all that the server shows with the book."""
@@ -304,10 +300,6 @@ class LabelLoad:
         for scale in range(1, SCALES + 1):
             labels = halved(labels)
             assert (read_scale(http, self.instance, scale) == labels).all(), f"scale {scale} is not what it should be"
-
-    def answers(self) -> int:
-        """How many answers there were."""
-        return sum(writer.answers for writer in self.writers)
 
     def waiting(self, http: Http) -> int:
         """How many blocks of lower resolutions wait to be made."""

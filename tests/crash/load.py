@@ -10,7 +10,7 @@ import http.client
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -353,7 +353,21 @@ class Versions(Writer):
 # ---- all together -------------------------------------------------------------------------------
 
 
-class Load:
+class Writers:
+    """Writers that write at the same time."""
+
+    writers: Sequence[Writer]
+
+    def start(self, url: str, token: str) -> Running:
+        """Let all writers write."""
+        return Running(self.writers, url, token)
+
+    def answers(self) -> int:
+        """How many answers there were."""
+        return sum(writer.answers for writer in self.writers)
+
+
+class Load(Writers):
     """All writers of one repo (and one more for the versions), and what must hold for them together."""
 
     def __init__(self, http: Http, random: Random) -> None:
@@ -374,7 +388,7 @@ class Load:
             Boxes("cut2", node, random, "cut", (45, 7, -9), (40, 40, 40), unaligned=True),
             Boxes("cut3", node, random, "cut", (5, 47, -9), (80, 3, 40), unaligned=True),
         ]
-        self.writers: list[Writer] = [
+        self.writers = [
             Keys("a", node, random),
             Keys("b", node, random),
             Batches("c", node, random),
@@ -385,10 +399,6 @@ class Load:
             Versions("versions", history, random),
             *self.boxes,
         ]
-
-    def start(self, url: str, token: str) -> Running:
-        """Let all writers write."""
-        return Running(self.writers, url, token)
 
     def judge(self, http: Http) -> None:
         """Compare all that the server shows with the book."""

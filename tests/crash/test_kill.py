@@ -14,8 +14,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.conftest import TOKEN, Serve, Server, eventually, is_running
+from tests.conftest import TOKEN, Serve, Server, is_running
 from tests.crash.load import Http, Load
+from tests.waiting import eventually
 
 from dvid.cli.verify import check_content
 from dvid.storage import open_store

@@ -10,10 +10,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.conftest import TOKEN, Serve, eventually
+from tests.conftest import TOKEN, Serve
 from tests.crash.label_load import LabelLoad
 from tests.crash.load import Http
 from tests.crash.test_kill import end_suddenly, settle
+from tests.waiting import eventually
 
 from dvid.cli.verify import check_content, check_instance
 from dvid.storage import open_store

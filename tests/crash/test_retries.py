@@ -11,10 +11,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.conftest import Serve, Server, eventually
+from tests.conftest import Serve, Server
 from tests.crash.load import Http
 from tests.crash.test_kill import assert_store_is_sound
 from tests.keyed import post
+from tests.waiting import eventually
 
 ROUNDS = 2
 CLIENTS = 4

@@ -13,9 +13,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.conftest import TOKEN, Serve, begun, eventually
+from tests.conftest import TOKEN, Serve, begun
 from tests.crash.load import Http, Load
 from tests.crash.test_kill import assert_store_is_sound, judge
+from tests.waiting import eventually
 
 
 def new_node(http: Http, typename: str, name: str) -> str:
@@ -23,10 +24,6 @@ def new_node(http: Http, typename: str, name: str) -> str:
     root = http.post("/api/repos", {}, admin=True)["root"]
     http.post(f"/api/repo/{root}/instance", {"typename": typename, "dataname": name})
     return f"/api/node/{root}/{name}"
-
-
-def answers(load: Load) -> int:
-    return sum(writer.answers for writer in load.writers)
 
 
 @pytest.mark.slow
@@ -38,9 +35,9 @@ def test_a_stop_under_load_loses_nothing(serve: Serve, tmp_path: Path) -> None:
     load = Load(http, random)
     http.close()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-        before = answers(load)
+        before = load.answers()
         running = load.start(server.url, TOKEN)
-        eventually(lambda before=before: answers(load) > before)
+        eventually(lambda before=before: load.answers() > before)
         time.sleep(0.3)
         assert server.stop(number) == 0
         running.join()

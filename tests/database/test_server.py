@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.conftest import eventually
+from tests.waiting import eventually
 
 from dvid.config import load_config
 from dvid.database import Database

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import eventually
+from tests.waiting import eventually
 
 from dvid.background import sweep
 from dvid.config import Config, load_config

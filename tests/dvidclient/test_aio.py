@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from tests.waiting import eventually
 
 import dvidclient
 from dvidclient import aio
@@ -111,7 +112,4 @@ def test_who_is_cancelled_waits_no_longer_and_the_write_takes_effect(proxy, node
             held.set()
 
     asyncio.run(work())
-    end = time.monotonic() + 60
-    while not (em[...] == 7).all():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    eventually(lambda: (em[...] == 7).all())

@@ -3,9 +3,9 @@ import gc
 import os
 import pickle
 import threading
-import time
 
 import pytest
+from tests.waiting import eventually
 from urllib3.connection import HTTPConnection
 
 from dvidclient import answers
@@ -214,10 +214,7 @@ def test_a_connection_is_closed_while_threads_wait_for_their_turn(proxy):
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
         with proxy.lock:  # until here nobody is answered
             asked = [threads.submit(connection.get_json, "/api/server/info", "asking") for _ in range(4)]
-            end = time.monotonic() + 60
-            while not proxy.connections:
-                assert time.monotonic() < end
-                time.sleep(0.01)
+            eventually(lambda: proxy.connections)
             connection.close()
         assert all("Datastore Version" in future.result(60) for future in asked)
     connection.close()

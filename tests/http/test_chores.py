@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import requests
-from tests.conftest import Serve, eventually
+from tests.conftest import Serve
+from tests.waiting import eventually
 
 from dvid.storage import open_store
 from dvid.storage.protocol import Transaction

@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import numpy as np
 import pytest
 import requests
-from tests.conftest import Serve, Server, begun, eventually
+from tests.conftest import Serve, Server, begun
+from tests.waiting import eventually
 
 SIDE = 256
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import eventually
+from tests.waiting import eventually
 
 from dvid.config import load_config
 from dvid.http.board import Board

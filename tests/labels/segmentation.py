@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from dvid.kernels.runs import Runs, ordered_runs
 from dvid.labels import grouping
 from dvid.labels.accounts import account
 from dvid.labels.bodies import all_bodies, members
+from dvid.labels.growth import keep_scales
 from dvid.labels.index import Entries, all_entries
 from dvid.labels.mapping import all_mappings, bodies_of
 from dvid.labels.numbering import largest_label
@@ -30,6 +32,7 @@ from dvid.labels.undo import Undone, undo
 from dvid.labels.writing import from_voxels, from_wire, write_blocks
 from dvid.versions import nodes, repos
 from dvid.versions.edit import Edit
+from dvid.versions.instances import change_instance
 from dvid.versions.view import View
 
 T = TypeVar("T")
@@ -78,6 +81,14 @@ class Segmentation:
             return str(made.uuid)
 
         return self.database.transact(make)
+
+    def lowest(self, number: int) -> None:
+        """Let it have so many lower resolutions."""
+
+        def change(tx: Any, instance: Any) -> None:
+            change_instance(tx, instance, settings={**instance.settings, "MaxDownresLevel": number})
+
+        self.database.configure(self.root, self.name, change, partial(keep_scales, lowest=number))
 
     # ---- changes
 

@@ -22,7 +22,6 @@ from dvid.labels.growth import keep_scales, last_before_growth
 from dvid.labels.reading import read_labels
 from dvid.labels.scales import behind, lowest
 from dvid.labels.writing import from_voxels, write_blocks
-from dvid.versions.instances import change_instance
 
 EDGE = 64
 WHOLE = Box((0, 0, 0), (EDGE,) * 3)
@@ -34,12 +33,6 @@ class Growing(Segmentation):
     def put(self, box: Box, voxels: np.ndarray, node: str = "", scale: int = 0, *, downres: bool = True) -> None:
         blocks = from_voxels(box, np.ascontiguousarray(voxels), BLOCK_ZYX, list(box.blocks(BLOCK_ZYX)))
         self.edit(lambda edit: write_blocks(edit, blocks, scale, downres=downres), node)
-
-    def lowest(self, number: int) -> None:
-        def change(tx, instance):
-            change_instance(tx, instance, settings={**instance.settings, "MaxDownresLevel": number})
-
-        self.database.configure(self.root, self.name, change, partial(keep_scales, lowest=number))
 
     def waiting(self) -> int:
         return self.see(behind)

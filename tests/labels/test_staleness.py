@@ -11,11 +11,9 @@ from tests.labels.segmentation import BLOCK_ZYX, Segmentation
 
 from dvid.background import work_off
 from dvid.cli.verify import _edit, _sources, check_content, check_instance
-from dvid.config import load_config
 from dvid.database import Database
 from dvid.geometry import Box, Zyx
 from dvid.labels import growth, staleness
-from dvid.labels.growth import keep_scales
 from dvid.labels.reading import read_labels
 from dvid.labels.repair import repair
 from dvid.labels.tables import BLOCKS, block_key
@@ -102,30 +100,19 @@ def test_scales_of_many_versions_are_nothing_to_complain_of(
     merged = database.transact(merge)
     assert made.wrong() == []
     monkeypatch.setattr(growth, "_AT_ONCE", 20)
-    database.configure(
-        made.root,
-        made.name,
-        lambda tx, instance: _set(tx, instance, 2),
-        partial(keep_scales, lowest=2),
-    )
+    made.lowest(2)
     for most in (1, 1, 1, 1, 1, 1, 3, 100, 100):  # growing, and while blocks wait to be made
         assert made.wrong() == []
         work_off(database, most)
     made.finish()
     assert made.wrong() == []
     made.check(branches[0])
-    database.configure(made.root, made.name, lambda tx, instance: _set(tx, instance, 0), partial(keep_scales, lowest=0))
+    made.lowest(0)
     made.put(Box((16, 16, 16), (32, 32, 32)), 4, merged)
     for _ in range(2):  # kept up though they are hidden
         assert made.wrong() == []
         made.finish()
     assert made.mend() == []
-
-
-def _set(tx, instance, lowest: int) -> None:
-    from dvid.versions.instances import change_instance
-
-    change_instance(tx, instance, settings={**instance.settings, "MaxDownresLevel": lowest})
 
 
 @pytest.mark.parametrize("indexed", [True, False])
@@ -199,17 +186,11 @@ def test_a_block_that_cannot_be_read_keeps_nothing_else_from_being_mended(databa
     assert made.read(1)[16:, 16:, 16:].max() < 9
 
 
-def test_scales_are_looked_at_where_the_data_have_a_store_of_their_own(tmp_path) -> None:
-    path = tmp_path / "dvid.toml"
-    path.write_text(
-        '[store.main]\npath = "main"\ndurability = "relaxed"\n[store.labels]\npath = "labels"\n'
-        'durability = "relaxed"\n[backend.default]\nstore = "main"\n[backend.labelmap]\nstore = "labels"\n'
-    )
-    with Database.from_config(load_config(str(path), environ={})) as database:
-        made = Scaled(database)
-        assert made.wrong() == []
-        made.spoil(1, (0, 1, 1))
-        assert len(made.wrong()) == 2
-        made.mend()
-        assert made.wrong() == []
-        made.check()
+def test_scales_are_looked_at_where_the_data_have_a_store_of_their_own(two_stores: Database) -> None:
+    made = Scaled(two_stores)
+    assert made.wrong() == []
+    made.spoil(1, (0, 1, 1))
+    assert len(made.wrong()) == 2
+    made.mend()
+    assert made.wrong() == []
+    made.check()

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -104,15 +103,6 @@ def client(file):
         found = Client(server.url)
         yield found
         found.pool.clear()
-
-
-def eventually(check, seconds=60.0):
-    """What the check finds, as soon as that is something: a busy machine may need a while."""
-    end = time.monotonic() + seconds
-    while not (found := check()) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert found, "it did not happen in time"
-    return found
 
 
 def worker_of(server):

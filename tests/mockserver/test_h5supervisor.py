@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import pytest
 import urllib3
-from tests.mockserver.conftest import Client, eventually, is_running, tagged, worker_of
+from tests.mockserver.conftest import Client, is_running, tagged, worker_of
+from tests.waiting import eventually
 
 from dvidclient.errors import ClientError
 from dvidclient.volume_client import VolumeClient

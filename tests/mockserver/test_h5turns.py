@@ -3,7 +3,7 @@ import signal
 import threading
 
 import pytest
-from tests.mockserver.conftest import eventually
+from tests.waiting import eventually
 
 from mockserver.h5turns import Turns
 

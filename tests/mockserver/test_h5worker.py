@@ -3,7 +3,8 @@ import socket
 import threading
 
 import pytest
-from tests.mockserver.conftest import Client, eventually, random_voxels, tagged
+from tests.mockserver.conftest import Client, random_voxels, tagged
+from tests.waiting import eventually
 
 from mockserver import h5worker
 from mockserver.h5datafile import DataFile, open_locked

@@ -15,7 +15,8 @@ from urllib.parse import quote
 import lmdb
 import pytest
 import xxhash
-from tests.conftest import TOKEN, Server, eventually, start_server
+from tests.conftest import TOKEN, Server, start_server
+from tests.waiting import eventually
 
 from dvid.codecs.keyvalues import encode_keyvalues
 from dvid.datatypes.base import datatypes

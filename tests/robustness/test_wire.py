@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.conftest import TOKEN, Serve, eventually
+from tests.conftest import TOKEN, Serve
 from tests.crash.load import Http
 from tests.robustness.conftest import MIB, Place
+from tests.waiting import eventually
 
 HOST = b"Host: 127.0.0.1\r\n"
 

@@ -2,12 +2,12 @@ import concurrent.futures
 import pickle
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.waiting import eventually
 
 import dvidclient
 from dvidclient import transfer
@@ -161,14 +161,14 @@ def test_a_labelmap_is_read_at_its_scales_and_as_supervoxels(opened, name, post,
     labels = np.repeat(np.repeat(np.repeat(counting((32, 32, 32), np.uint64) + 1, 4, 0), 4, 1), 4, 2)
     volume[0:128, 0:128, 0:128] = labels
     half, quarter = volume.at_scale(1), volume.at_scale(2)
-    settled(lambda: merged_into(volume, [1, 2, 3]))
+    eventually(lambda: merged_into(volume, [1, 2, 3]))
     merged = np.where(np.isin(labels, [2, 3]), np.uint64(1), labels)
     assert (half.shape, quarter.shape, quarter.voxel_size) == ((64, 64, 64), (32, 32, 32), (32.0, 32.0, 32.0))
     assert quarter.extents == {"z": (0, 32), "y": (0, 32), "x": (0, 32)}
     np.testing.assert_array_equal(volume, merged)
     np.testing.assert_array_equal(volume.with_options(supervoxels=True), labels)
     for scaled, step in ((half, 2), (quarter, 4)):
-        settled(lambda scaled=scaled, step=step: np.array_equal(scaled, merged[::step, ::step, ::step]))
+        eventually(lambda scaled=scaled, step=step: np.array_equal(scaled, merged[::step, ::step, ::step]))
     supervoxels = quarter.with_options(supervoxels=True)
     np.testing.assert_array_equal(supervoxels[3, 1:9], labels[::4, ::4, ::4][3, 1:9])
     assert "scale 2" in repr(quarter)
@@ -185,19 +185,11 @@ def merged_into(volume, labels):
     return True
 
 
-def settled(holds, seconds=60):
-    """Waits for what servers do a moment later."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_writing_part_of_a_block_of_a_labelmap_leaves_the_supervoxels_around_it(opened, name):
     volume = create(opened, "labelmap", name)
     volume[0:64, 0:64, 0:64] = counting((64, 64, 64), np.uint64) + 1
     before = volume.with_options(supervoxels=True)[...]
-    settled(lambda: merged_into(volume, [1, 2, 3, 4]))
+    eventually(lambda: merged_into(volume, [1, 2, 3, 4]))
     volume[0:2, 0:2, 0:2] = 1000
     before[0:2, 0:2, 0:2] = 1000
     np.testing.assert_array_equal(volume.with_options(supervoxels=True), before)

@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not installed", exc_type=ImportError)
 
+from tests.dvidclient.gui.conftest import WAIT
+
 from dvidclient.errors import BadArgument, NoAnswer, ServerRefused
 from dvidclient.gui.background import MOST_OF_A_KIND, Background, in_words
-
-WAIT = 60_000
 
 
 @pytest.fixture

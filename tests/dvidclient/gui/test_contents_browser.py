@@ -12,6 +12,7 @@ pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not ins
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtGui import QColor, QHelpEvent, QPalette, QTextDocument, qGray
 from qtpy.QtWidgets import QApplication, QLabel, QToolTip
+from tests.dvidclient.gui.conftest import WAIT
 
 from dvidclient.gui.address_bar import last_addresses
 from dvidclient.gui.contents_browser import ContentsBrowser
@@ -19,8 +20,6 @@ from dvidclient.gui.preview import label_colours
 from dvidclient.gui.repos_view import LINES
 from dvidclient.gui.selection import Selection
 from dvidclient.gui.versions_view import CREATED, GRAPH, NOTE, VERSION
-
-WAIT = 60_000
 
 
 def pixels_of(image):

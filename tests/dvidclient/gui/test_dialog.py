@@ -8,11 +8,10 @@ pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not ins
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QDialog
+from tests.dvidclient.gui.conftest import WAIT
 
 from dvidclient.gui.dialog import ContentsDialog, choose
 from dvidclient.gui.selection import Selection
-
-WAIT = 60_000
 
 
 @pytest.fixture

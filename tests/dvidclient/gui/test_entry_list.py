@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not installed", exc_type=ImportError)
 
 from qtpy.QtCore import QPoint, Qt
+from tests.dvidclient.gui.conftest import WAIT
 
 from dvidclient.gui.catalogue import InstanceEntry, RepoEntry, instance_entry
 from dvidclient.gui.instances_view import InstancesView
@@ -99,7 +100,7 @@ def test_names_that_qt_cannot_hold_are_selected_as_all_others(listed):
 @pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter])
 def test_enter_is_told(listed, qtbot, key):
     view, _, _ = listed
-    with qtbot.waitSignal(view.entered, timeout=60_000):
+    with qtbot.waitSignal(view.entered, timeout=WAIT):
         qtbot.keyClick(view, key)
 
 

@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("qtpy.QtWidgets", reason="Qt, or a library of it, is not installed", exc_type=ImportError)
 
+from tests.dvidclient.gui.conftest import WAIT
+
 from dvidclient.gui.background import Background
 from dvidclient.gui.catalogue import NodeEntry
 from dvidclient.gui.versions_view import BRANCH, CREATED, GRAPH, NOTE, VERSION, VersionsView
-
-WAIT = 60_000
 
 
 def node(uuid, version, branch="master", parents=()):
